@@ -1,0 +1,77 @@
+"""`qsr`: one file per verb in this folder; this one only puts them together and turns errors into one line.
+
+A verb's module imports nothing heavy at its top (typer only), so that `qsr --help` stays below 300 ms.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+
+from qsr.errors import QsrError
+
+# verb -> its module; the module's `command` is a function (a verb) or a typer.Typer (a group of verbs)
+VERBS = {
+    "train": "train_verb",
+    "test": "test_verb",
+    "demo": "demo_verb",
+    "complexity": "complexity_verb",
+    "depth": "depth_verb",
+    "info": "info_verb",
+    "options": "options_verb",
+    "data": "data_verb",
+}
+
+app = typer.Typer(
+    name="qsr",
+    help="Quantized super-resolution: train, measure and ship networks at 8, 4 and 2 bits.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from qsr import __version__
+
+        typer.echo(f"qsr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options that every verb shares."""
+
+
+for _name, _module in VERBS.items():
+    _command = importlib.import_module(f"qsr.cli.{_module}").command
+    if isinstance(_command, typer.Typer):
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name)(_command)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and its exit code; `--debug` adds the traceback."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except QsrError as fault:
+        if debug:
+            raise
+        typer.echo(f"qsr: {fault}", err=True)
+        sys.exit(fault.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("qsr: interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

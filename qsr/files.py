@@ -1,0 +1,62 @@
+"""Writing files so that a crash leaves either the old content or the new one, never a part of it.
+
+`write_atomic` is for single files; checkpoints (directories) build on the same steps in train/checkpoint.py.
+The temporary file lies beside its target: another filesystem ($TMPDIR) could be full or make the rename a copy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from qsr.errors import EnvironmentFault
+
+
+def fsync_directory(folder: Path) -> None:
+    """Make a rename in `folder` durable. Filesystems that cannot sync a directory (EINVAL) are left alone."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write and fsync one file; raises EnvironmentFault that says how much room was needed and is left."""
+    try:
+        with open(path, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as fault:
+        raise storage_fault(path, len(content), fault) from fault
+
+
+def write_atomic(path: Path | str, content: bytes) -> None:
+    """Replace `path` by `content` in one step (temporary file beside it, fsync, rename, fsync of the folder)."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_synced(temporary, content)
+        os.replace(temporary, path)
+        fsync_directory(path.parent)
+    except OSError as fault:
+        raise storage_fault(path, len(content), fault) from fault
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def storage_fault(path: Path, needed: int, fault: OSError) -> EnvironmentFault:
+    """The one line for a failed write: the file, the system's reason, bytes needed and free."""
+    try:
+        info = os.statvfs(path.parent)
+        room = f"; needed {needed:,} bytes, free {info.f_bavail * info.f_frsize:,}"
+    except OSError:
+        room = ""
+    reason = fault.strerror or str(fault)
+    return EnvironmentFault(f"cannot write: {reason}{room}", where=str(path), hint="free some space or choose another folder")
