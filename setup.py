@@ -1,0 +1,46 @@
+"""Builds the optional extension `qsr._kernels` from csrc/; everything else is said in pyproject.toml.
+
+Without a compiler (or Python's headers) the installation succeeds all the same: `qsr.runtime` then works
+with numba, and `qsr info` says so. QSR_REQUIRE_KERNELS=1 turns that into an error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
+from setuptools import setup
+
+REQUIRED = os.environ.get("QSR_REQUIRE_KERNELS") == "1"
+CSRC = Path("csrc")
+HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
+
+
+class BuildKernels(build_ext):
+    """Compiles the extension, or says why it cannot and goes on."""
+
+    def build_extension(self, ext: Pybind11Extension) -> None:
+        try:
+            super().build_extension(ext)
+        except Exception as fault:
+            if REQUIRED:
+                raise
+            print(f"qsr: the C++ kernels were not built ({fault}); numba stands in for them", file=sys.stderr)
+
+
+kernels = Pybind11Extension(
+    "qsr._kernels",
+    sorted(str(path) for path in CSRC.rglob("*.cc")),
+    include_dirs=[str(CSRC)],
+    depends=sorted(str(path) for path in CSRC.rglob("*.h")),
+    cxx_std=17,
+    extra_compile_args=["-O2", *HARDENING, *WARNINGS],
+)
+# setuptools then accepts that the shared object is missing after the build
+kernels.optional = not REQUIRED
+
+ParallelCompile("QSR_BUILD_JOBS", default=2).install()
+setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels})
