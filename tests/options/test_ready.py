@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qsr.errors import OptionsError
+from qsr.options.ready import ready_file
+
+
+def test_current_folder_comes_before_the_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ready_file("demo.yml").is_absolute()
+    (tmp_path / "options").mkdir()
+    (tmp_path / "options" / "demo.yml").write_text("name: mine\n")
+    assert ready_file("demo.yml") == Path("options/demo.yml")
+
+
+def test_unknown_file_is_named() -> None:
+    with pytest.raises(OptionsError, match=r"options/none\.yml"):
+        ready_file("none.yml")
