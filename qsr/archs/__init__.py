@@ -1,0 +1,1 @@
+"""Backbones, depth-dynamic architecture and building a network from options."""
