@@ -32,7 +32,7 @@ _FILE_BYTES_PER_PIXEL = 8
 _HEADER_BYTES = 1 << 16
 # What Pillow's parsers raise on hostile bytes, found by mutating files (tests/data/test_image.py).
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, EOFError, ZeroDivisionError, OverflowError,
-                  AttributeError, MemoryError, RuntimeError, NotImplementedError)  # fmt: skip
+                  AttributeError, MemoryError, RuntimeError, NotImplementedError, Warning)  # fmt: skip
 
 
 def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -146,6 +146,8 @@ def _decode_16bit(data: bytes) -> np.ndarray:
     # Pillow reads 16-bit colour only after cutting it to 8 bit; OpenCV keeps it. Grey + alpha comes back as BGRA.
     import cv2
 
+    # a damaged file becomes our one line; OpenCV's own lines on stderr would only bury it
+    cv2.setLogLevel(0)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise Damaged("the 16-bit pixels are damaged or in a layout that OpenCV cannot read")
