@@ -1,0 +1,178 @@
+"""What RLQ and LSQ share: a learnable step size, its initial value from the first batch, signedness, the integer form.
+
+The step starts at 2 mean|x| / sqrt(Qp) (LSQ) or max|x| / Qp, observed either by `qsr.calibrate` or by the first
+forward in training mode. Activations are signed iff the smallest observed value lies below -1e-5; weights always are.
+Both facts are buffers, so a loaded checkpoint needs neither batch nor calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from qsr.errors import NumericalError, OptionsError
+from qsr.quant.base import Accepts, Codes, Quantizer, Role, level_range
+from qsr.quant.fused import Levels, Slope, codes, fused_quantize, positive
+from qsr.spec import QuantSpec
+
+SIGNED_BELOW = -1e-5
+
+
+@dataclass
+class Observed:
+    """Running statistics of the (shifted) tensors seen so far; per channel where the step is."""
+
+    count: int
+    abs_sum: Tensor
+    abs_max: Tensor
+    minimum: Tensor
+
+    def merge(self, other: Observed) -> Observed:
+        return Observed(
+            self.count + other.count,
+            self.abs_sum + other.abs_sum,
+            torch.maximum(self.abs_max, other.abs_max),
+            torch.minimum(self.minimum, other.minimum),
+        )
+
+
+class LearnedStep(Quantizer):
+    """Uniform quantizer with a learned step; a subclass names its `slope` and may add a `shift`.
+
+    step: raw parameter, 0-dim or (C,) with granularity "channel" (weights only); |step| is what counts.
+    Quantizer arithmetic is float32 (float64 for float64 input), also under autocast.
+    """
+
+    accepts: ClassVar[dict[str, Accepts]] = {"init": ("lsq", "max"), "numel": ("sample", "batch"), "symmetric_narrow": (False, True)}
+    slope: Slope
+
+    def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
+        super().__init__(spec, role)
+        if spec.bits < 2:
+            raise OptionsError(f"{spec.method} is undefined for 1 bit: its largest signed level would be 0", hint="use 2 to 8 bits")
+        if role == "act" and spec.granularity == "channel":
+            raise OptionsError("activations have one step size per tensor; granularity 'channel' is for weights")
+        self.channels = channels
+        self.channel_dim = channel_dim
+        self.shift: nn.Parameter | None = None
+        per_channel = spec.granularity == "channel"
+        self.step = nn.Parameter(torch.ones(channels) if per_channel else torch.tensor(1.0))
+        self._observing = False
+        self._observed: Observed | None = None
+        self._flags: tuple[Tensor, int, Tensor, int, bool, bool] | None = None
+
+    # --- forward and integer form ------------------------------------------------------------------------------
+    def forward(self, x: Tensor) -> Tensor:
+        """x_hat, shape and dtype of x. Raises OptionsError in eval mode while uninitialised."""
+        self._prepare(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        return fused_quantize(wide, self._step_for(wide), self._shift_for(wide), self._levels(x), self.slope).to(x.dtype)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Codes:
+        self._prepare(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        v, shift = positive(self._step_for(wide)), self._shift_for(wide)
+        q = codes(wide, v, shift, self._levels(x)).to(torch.int32)
+        return Codes(q, v, self.spec.bits, self._read_flags()[1], shift, self._narrow)
+
+    def _step_for(self, x: Tensor) -> Tensor:
+        step = self.step.to(x.dtype)
+        return step if step.dim() == 0 else step.view(self._broadcast_shape(x))
+
+    def _shift_for(self, x: Tensor) -> Tensor | None:
+        return None if self.shift is None else self.shift.to(x.dtype)
+
+    def _broadcast_shape(self, x: Tensor) -> list[int]:
+        shape = [1] * x.dim()
+        shape[self.channel_dim] = self.channels
+        return shape
+
+    @property
+    def _narrow(self) -> bool:
+        return bool(self.spec.param("symmetric_narrow", False))
+
+    def _levels(self, x: Tensor) -> Levels:
+        qmin, qmax = level_range(self.spec.bits, self._read_flags()[1], self._narrow)
+        n = x.numel() // self.step.numel()
+        # Released code counts the whole batch; per sample the step's learning rate does not depend on the batch size.
+        if self.role == "act" and self.spec.param("numel", "sample") == "sample":
+            n //= max(x.shape[0], 1)
+        return Levels(qmin, qmax, 1 / math.sqrt(max(n, 1) * qmax))
+
+    # --- initialisation ----------------------------------------------------------------------------------------
+    def begin_calibration(self) -> None:
+        self._observing, self._observed = True, None
+
+    def end_calibration(self) -> None:
+        self._observing, self._observed = False, None
+
+    def _prepare(self, x: Tensor) -> None:
+        if self._observing:
+            self._observe(x)
+        elif not self._read_flags()[0]:
+            if not self.training:
+                raise OptionsError(
+                    f"the {self.role} quantizer ({self.extra_repr()}) has no step size yet",
+                    hint="call qsr.calibrate(network, batches), load a checkpoint, or run a training forward first",
+                )
+            if self.role == "act" and _world_size() > 1:
+                raise OptionsError(
+                    "step sizes are not initialised, and each process would choose its own from its share of the batch",
+                    hint="call qsr.calibrate(network, batches) before wrapping the network in DistributedDataParallel",
+                )
+            self._observe(x)
+            self._observed = None
+
+    @torch.no_grad()
+    def _observe(self, x: Tensor) -> None:
+        """Set step and signedness from everything observed since calibration began."""
+        x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+        shift = self._shift_for(x)
+        seen = self._statistics(x if shift is None else x + shift)
+        self._observed = seen = seen if self._observed is None else self._observed.merge(seen)
+        if not torch.isfinite(seen.abs_sum).all():
+            raise NumericalError(f"NaN or Inf in the tensor that initialises the {self.role} quantizer ({self.extra_repr()})")
+        if self.role == "act":
+            self.signed.fill_(bool(seen.minimum < SIGNED_BELOW))
+        self.initialised.fill_(True)
+        qmax = level_range(self.spec.bits, self._read_flags()[1], self._narrow)[1]
+        if self.spec.param("init", "lsq") == "max":
+            step = seen.abs_max / qmax
+        else:
+            step = 2 * seen.abs_sum / (seen.count * math.sqrt(qmax))
+        # An all-zero tensor says nothing about its scale; 1 lets later values through, a tiny step would saturate them.
+        self.step.copy_(torch.where(step > 0, step, 1.0))
+
+    def _statistics(self, x: Tensor) -> Observed:
+        if self.step.dim() == 0:
+            flat = x.reshape(1, -1)
+        else:
+            flat = x.transpose(0, self.channel_dim).reshape(self.channels, -1)
+        size = flat.abs()
+        abs_sum, abs_max = size.sum(1, dtype=torch.float64), size.amax(1)
+        if self.step.dim() == 0:
+            abs_sum, abs_max = abs_sum[0], abs_max[0]
+        return Observed(flat.shape[1], abs_sum, abs_max, x.min())
+
+    def _read_flags(self) -> tuple[bool, bool]:
+        """(initialised, signed) as Python values. Reading a buffer stalls a GPU, so it is read again only once written to."""
+        known = self._flags
+        if (
+            known is None
+            or known[0] is not self.initialised
+            or known[2] is not self.signed
+            or (known[1], known[3]) != (self.initialised._version, self.signed._version)
+        ):
+            a, b = self.initialised, self.signed
+            self._flags = known = (a, a._version, b, b._version, bool(a), bool(b))
+        return known[4], known[5]
+
+
+def _world_size() -> int:
+    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if ready else 1
