@@ -69,7 +69,8 @@ class Pairs:
         if tuple(lq) == wanted or self.lq is None:
             return
         raise DataError(
-            f"LR is {lq[0]}x{lq[1]}, but HR {self.gt.where(i)} of {gt[0]}x{gt[1]} asks for {wanted[0]}x{wanted[1]} at x{self.scale}",
+            f"LR is {lq[0]}x{lq[1]}, but its HR {self.gt.where(i)} of {gt[0]}x{gt[1]} asks for {wanted[0]}x{wanted[1]}"
+            f" at x{self.scale}",
             where=self.lq.where(i),
             hint="wrong scale or wrong pair",
         )

@@ -106,7 +106,9 @@ def _kernels(size: int, backend: Backend) -> ModuleType | None:
     return resize_numba
 
 
-def _along_rows(x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: type, kernels: ModuleType | None) -> np.ndarray:
+def _along_rows(
+    x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: type, kernels: ModuleType | None
+) -> np.ndarray:
     flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)  # (h, w c)
     if kernels is not None:
         total = kernels.weighted_rows(flat, weights, index)
@@ -117,7 +119,9 @@ def _along_rows(x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: ty
     return _rounded(total.reshape(len(weights), *x.shape[1:]), dtype)
 
 
-def _along_columns(x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: type, kernels: ModuleType | None) -> np.ndarray:
+def _along_columns(
+    x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: type, kernels: ModuleType | None
+) -> np.ndarray:
     if kernels is not None:
         return _rounded(kernels.weighted_columns(np.ascontiguousarray(x), weights, index), dtype)
     turned = _along_rows(x.transpose(1, 0, 2), weights, index, dtype, None)

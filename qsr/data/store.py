@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def read_meta_info(root: Path) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _open_lmdb(root: Path):  # noqa: ANN202 - lmdb.Environment; lmdb is an extra and may be absent
+def _open_lmdb(root: Path) -> Any:
     try:
         import lmdb
     except ImportError as fault:

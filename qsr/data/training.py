@@ -21,7 +21,7 @@ from qsr.data.memory import PairCache
 from qsr.data.pairs import Pairs
 from qsr.data.sampler import crop_at, draw
 from qsr.data.sources import keep_listed, open_store
-from qsr.errors import DataError
+from qsr.errors import OptionsError
 from qsr.options.schema import Dataset
 
 
@@ -47,12 +47,13 @@ class Batch:
 class TrainingSet:
     """The pictures of `datasets.train`. All headers are checked here, so that a run does not die of one at night.
 
-    Raises DataError for a missing folder, an unmatched pair, a wrong size ratio or a picture smaller than `gt_size`.
+    Raises DataError for a missing folder, an unmatched pair, a wrong size ratio or a picture smaller than `gt_size`,
+    OptionsError for a `gt_size` that does not fit the scale.
     """
 
     def __init__(self, dataset: Dataset, scale: int, seed: int) -> None:
         if dataset.gt_size is None or dataset.gt_size % scale:
-            raise DataError(f"gt_size is {dataset.gt_size}, which is not a multiple of the scale {scale}", where="datasets.train")
+            raise OptionsError(f"{dataset.gt_size} is not a multiple of the scale {scale}", where="datasets.train.gt_size")
         gt = open_store(Path(dataset.dataroot_gt), keep_listed(dataset.meta_info_file))
         lq = None
         if dataset.dataroot_lq is not None:
