@@ -1,0 +1,94 @@
+"""Which layers of a backbone are quantized: the `quant` section turned into rules by layer name (algorithms 7).
+
+Head and tail stay in full precision and say so; `quant.skip` and `quant.rules` come last and therefore win.
+From here on only specs travel: nobody downstream reads an option or parses a name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qsr.options.schema import BasicSRNetwork, LayerRule, Options, Quant, SRResNet, SwinIR
+from qsr.quant.base import method_class
+from qsr.spec import QuantRule, QuantSpec
+
+FULL_PRECISION = 32
+
+# (pattern, reason) of what stays in full precision
+HEAD = (("conv_first", "head"),)
+EDSR_TAIL = (("upsample.*", "tail: upsampler"), ("conv_last", "tail: last convolution"))
+MSR_TAIL = (("upconv*", "tail: upsampler"), ("conv_hr", "tail: convolution at HR"), ("conv_last", "tail: last convolution"))
+SWINIR_TAIL = (("conv_after_body*", "after the body: full precision in transformers"), ("upsample.*", "tail: upsampler"))
+CLASSICAL_TAIL = (("conv_before_upsample*", "tail"), ("conv_last", "tail: last convolution"))
+SWINIR_LINEAR = ("layers.*.attn.qkv", "layers.*.attn.proj", "layers.*.mlp.fc1", "layers.*.mlp.fc2")
+# settings that mean nothing for weights: the shift is the activations', and a weight is one sample
+ACT_ONLY = frozenset({"shift", "numel"})
+
+
+def layout(network: SRResNet) -> str:
+    """`edsr` or `msr`: as the options say, else what the type's name implies."""
+    return network.layout or ("msr" if network.type == "MSRResNet" else "edsr")
+
+
+def quant_rules(options: Options) -> list[QuantRule]:
+    """The rules for `options.network_g`; [] without a `quant` section. OptionsError for an unknown method."""
+    quant = options.quant
+    if quant is None:
+        return []
+    kept, quantized = _parts(options, quant)
+    return [
+        *(QuantRule(pattern, reason=reason) for pattern, reason in kept),
+        *(_rule(pattern, quant, None) for pattern in quantized),
+        *(QuantRule(pattern, reason="quant.skip") for pattern in quant.skip),
+        *(_rule(rule.match, quant, rule) for rule in quant.rules),
+    ]
+
+
+def _parts(options: Options, quant: Quant) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """(what stays in full precision and why, patterns of what is quantized) of the network."""
+    network = options.network_g
+    if isinstance(network, BasicSRNetwork):
+        return (), network.quantize
+    if isinstance(network, SwinIR):
+        classical = network.upsampler == "pixelshuffle"
+        convs = "layers.*.conv" if network.resi_connection == "1conv" else "layers.*.conv.*"
+        return (*HEAD, *SWINIR_TAIL, *(CLASSICAL_TAIL if classical else ())), (*SWINIR_LINEAR, convs)
+    body = ("body.*.conv1", "body.*.conv2")
+    if layout(network) == "msr":
+        return (*HEAD, *MSR_TAIL), body
+    if quant.quantize_after_body:
+        return (*HEAD, *EDSR_TAIL), (*body, "conv_after_body")
+    return (*HEAD, ("conv_after_body", "quant.quantize_after_body is off"), *EDSR_TAIL), body
+
+
+def matmul_spec(options: Options) -> QuantSpec | None:
+    """How the operands of SwinIR's attention products are quantized; None unless `quant.quant_matmul`."""
+    quant = options.quant
+    if quant is None or not quant.quant_matmul or not isinstance(options.network_g, SwinIR):
+        return None
+    spec = _spec(quant.method, quant.a_bits, quant, "act")
+    if spec is None:
+        return None
+    params = {name: value for name, value in spec.params if name != "shift"}
+    if spec.param("shift", False):
+        params["shift"] = False  # the operands of a product have no bias after them that could absorb it
+    return replace(spec, params=tuple(params.items()))
+
+
+def _rule(pattern: str, quant: Quant, exception: LayerRule | None) -> QuantRule:
+    method, w_bits, a_bits = quant.method, quant.w_bits, quant.a_bits
+    if exception is not None:
+        method = exception.method or method
+        w_bits = exception.w_bits or w_bits
+        a_bits = exception.a_bits or a_bits
+    weight, act = _spec(method, w_bits, quant, "weight"), _spec(method, a_bits, quant, "act")
+    return QuantRule(pattern, weight, act, reason="" if weight or act else "32 bits asked for")
+
+
+def _spec(method: str, bits: int, quant: Quant, role: str) -> QuantSpec | None:
+    """The spec with those settings of the `quant` section that the method has; None for 32 bits."""
+    if bits == FULL_PRECISION:
+        return None
+    names = [name for name in method_class(method).accepts if role == "act" or name not in ACT_ONLY]
+    params = tuple((name, getattr(quant, name)) for name in names if hasattr(quant, name))
+    return QuantSpec(method, bits, quant.w_granularity if role == "weight" else "tensor", params)
