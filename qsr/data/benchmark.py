@@ -76,13 +76,17 @@ def open_set(name_or_folder: str | Path, scale: int, data_root: str | Path | Non
 
 def open_folders(
     gt: str | Path,
-    lq: str | Path | None,
+    lq: str | Path | None = None,
+    *,
     scale: int,
     tmpl: str = "{}",
     name: str = "",
     meta_info: str | Path | None = None,
 ) -> BenchmarkSet:
-    """A validation set from an option file: HR folder or LMDB, LR folder or LMDB or None, and the LR naming template."""
+    """A validation set from an option file: HR folder or LMDB, LR folder or LMDB or None, and the LR naming template.
+
+    `meta_info` is a file that lists the pictures to keep. Raises DataError for a missing folder or an unmatched pair.
+    """
     gt_store = open_store(Path(gt), keep_listed(meta_info))
     lq_store = open_store(Path(lq), None, gt_store.names, tmpl) if lq is not None else None
     return BenchmarkSet(name or Path(gt).name, Pairs(gt_store, lq_store, scale))

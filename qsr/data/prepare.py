@@ -1,7 +1,7 @@
 """Folder to folder: LR pictures from HR, and the overlapping sub-images that training decodes faster.
 
-Every output file is written in one step, and files that are already there are left alone, so an interrupted run is
-simply started again. `notify(done, total)` drives a progress bar.
+Every output file is written in one step, so an interrupted run leaves whole files only and is simply started again.
+`notify(done, total)` drives a progress bar.
 """
 
 from __future__ import annotations
@@ -41,17 +41,14 @@ def degrade_folder(
     jobs = [(path, target / f"{name}.png") for path, name in zip(pictures, names)]
     _refuse_outside(target, [out for _, out in jobs])
 
-    def work(job: tuple[Path, Path]) -> bool:
+    def work(job: tuple[Path, Path]) -> None:
         path, out = job
-        if out.exists():
-            return False
         lr = degrade(read_rgb(path), scale, mode)
         if 0 in lr.shape:
             raise DataError(f"smaller than the scale {scale}", where=str(path))
         write_png(out, lr)
-        return True
 
-    return sum(in_threads(work, jobs, notify))
+    return len(in_threads(work, jobs, notify))
 
 
 def cut_subimages(
