@@ -68,7 +68,9 @@ def _obstacle(network: nn.Module, name: str, module: nn.Module) -> str:
     if type(module) not in (nn.Conv2d, nn.Linear):
         return _kept_because(module, None)
     if not name:
-        raise OptionsError(f"the network is itself a {type(module).__name__} and cannot be replaced in place", hint="wrap it in nn.Sequential")
+        raise OptionsError(
+            f"the network is itself a {type(module).__name__} and cannot be replaced in place", hint="wrap it in nn.Sequential"
+        )
     if "weight" not in module._parameters or module._forward_hooks or module._forward_pre_hooks:
         return "has hooks or a computed weight"
     parent = network.get_submodule(name.rpartition(".")[0])

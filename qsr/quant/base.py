@@ -122,7 +122,9 @@ def check_params(spec: QuantSpec, accepts: dict[str, Accepts], role: Role) -> No
     for name, value in spec.params:
         if name not in accepts:
             allowed = ", ".join(accepts) or "none"
-            raise OptionsError(f"{spec.method} has no setting {name!r} for role {role!r}", hint=f"it has: {allowed}{_nearest(name, accepts)}")
+            raise OptionsError(
+                f"{spec.method} has no setting {name!r} for role {role!r}", hint=f"it has: {allowed}{_nearest(name, accepts)}"
+            )
         allowed = accepts[name]
         if not (allowed(value) if callable(allowed) else value in allowed):
             expected = allowed.__doc__ if callable(allowed) else " or ".join(repr(one) for one in allowed)

@@ -47,13 +47,20 @@ class LearnedStep(Quantizer):
     Quantizer arithmetic is float32 (float64 for float64 input), also under autocast.
     """
 
-    accepts: ClassVar[dict[str, Accepts]] = {"init": ("lsq", "max"), "numel": ("sample", "batch"), "symmetric_narrow": (False, True)}
+    accepts: ClassVar[dict[str, Accepts]] = {
+        "init": ("lsq", "max"),
+        "numel": ("sample", "batch"),
+        "symmetric_narrow": (False, True),
+    }
+    act_only: ClassVar[frozenset[str]] = frozenset({"numel"})
     slope: Slope
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role)
         if spec.bits < 2:
-            raise OptionsError(f"{spec.method} is undefined for 1 bit: its largest signed level would be 0", hint="use 2 to 8 bits")
+            raise OptionsError(
+                f"{spec.method} is undefined for 1 bit: its largest signed level would be 0", hint="use 2 to 8 bits"
+            )
         if role == "act" and spec.granularity == "channel":
             raise OptionsError("activations have one step size per tensor; granularity 'channel' is for weights")
         self.channels = channels

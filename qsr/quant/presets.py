@@ -26,7 +26,7 @@ class Preset:
     act: QuantSpec | None
 
 
-def RLQ(  # noqa: N802 - reads as the method's name, like the class it stands for
+def RLQ(
     w_bits: int,
     a_bits: int,
     *,
@@ -38,11 +38,12 @@ def RLQ(  # noqa: N802 - reads as the method's name, like the class it stands fo
     granularity: Literal["tensor", "channel"] = "tensor",
 ) -> Preset:
     """QuantSR's quantizer; bits 2 to 8, or 32 for full precision. `k=1.0` is the released code's slope."""
-    common = {"init": init, "k": k, "numel": numel, "symmetric_narrow": symmetric_narrow}
-    return Preset(_spec("rlq", w_bits, granularity, common), _spec("rlq", a_bits, "tensor", {**common, "shift": shift}))
+    common: dict[str, Scalar] = {"init": init, "k": k, "symmetric_narrow": symmetric_narrow}
+    act = {**common, "numel": numel, "shift": shift}
+    return Preset(_spec("rlq", w_bits, granularity, common), _spec("rlq", a_bits, "tensor", act))
 
 
-def LSQ(  # noqa: N802
+def LSQ(
     w_bits: int,
     a_bits: int,
     *,
@@ -52,8 +53,8 @@ def LSQ(  # noqa: N802
     granularity: Literal["tensor", "channel"] = "tensor",
 ) -> Preset:
     """Learned step size quantization; bits 2 to 8, or 32 for full precision."""
-    common = {"init": init, "numel": numel, "symmetric_narrow": symmetric_narrow}
-    return Preset(_spec("lsq", w_bits, granularity, common), _spec("lsq", a_bits, "tensor", common))
+    common: dict[str, Scalar] = {"init": init, "symmetric_narrow": symmetric_narrow}
+    return Preset(_spec("lsq", w_bits, granularity, common), _spec("lsq", a_bits, "tensor", {**common, "numel": numel}))
 
 
 def rules(

@@ -85,7 +85,7 @@ class RLQ(LearnedStep):
     """
 
     accepts: ClassVar[dict[str, Accepts]] = {"k": _slope_constant, **LearnedStep.accepts, "shift": (True, False)}
-    act_only: ClassVar[frozenset[str]] = frozenset({"shift"})
+    act_only: ClassVar[frozenset[str]] = LearnedStep.act_only | {"shift"}
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)
