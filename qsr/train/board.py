@@ -1,0 +1,66 @@
+"""TensorBoard: scalars, step sizes, shifts, histograms of codes, validation crops. Imported only when asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qsr.errors import EnvironmentFault
+from qsr.quant import Quantizer, quantizers
+
+
+class Board:
+    """A writer into `tb_logger/`; rows after `iteration` of an earlier process are dropped."""
+
+    def __init__(self, folder: Path, iteration: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as fault:
+            raise EnvironmentFault(
+                "logger.use_tb_logger: tensorboard is not installed", hint="install it, or set logger.use_tb_logger: false"
+            ) from fault
+        self._writer = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+
+    def scalars(self, iteration: int, values: dict[str, float], group: str = "train") -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(f"{group}/{name}", value, iteration)
+
+    def quantizers(self, iteration: int, network: nn.Module, lq: Tensor) -> None:
+        """Step sizes, shifts, and how often each code occurs in one forward pass on `lq` (N, 3, h, w)."""
+        for name, quantizer in quantizers(network):
+            self._writer.add_scalar(f"step/{name}", float(quantizer.step.mean()), iteration)
+            if getattr(quantizer, "shift", None) is not None:
+                self._writer.add_histogram(f"shift/{name}", quantizer.shift.detach().float().cpu(), iteration)
+        for name, codes in codes_of(network, lq).items():
+            self._writer.add_histogram(f"codes/{name}", codes, iteration)
+
+    def picture(self, iteration: int, name: str, picture: np.ndarray) -> None:
+        """picture: (h, w, 3) uint8."""
+        self._writer.add_image(f"val/{name}", picture, iteration, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@torch.no_grad()
+def codes_of(network: nn.Module, lq: Tensor) -> dict[str, Tensor]:
+    """Integer codes of every quantizer that one forward pass on `lq` reaches, on the CPU."""
+    found: dict[str, Tensor] = {}
+
+    def watch(name: str) -> Any:
+        def hook(quantizer: Quantizer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            found[name] = quantizer.encode(inputs[0]).q.cpu()
+
+        return hook
+
+    handles = [quantizer.register_forward_hook(watch(name)) for name, quantizer in quantizers(network)]
+    try:
+        network(lq)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

@@ -1,0 +1,38 @@
+"""Pixel losses on RGB in [0, 1], always in float32: under bf16 autocast a difference of two near-equal pictures
+would lose the digits that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qsr.options.schema import PixelLoss
+
+Pixel = Callable[[Tensor, Tensor], Tensor]
+"""(sr, hr), both (N, C, H, W) -> scalar float32."""
+
+
+def l1(sr: Tensor, hr: Tensor) -> Tensor:
+    return (sr - hr).abs()
+
+
+def mse(sr: Tensor, hr: Tensor) -> Tensor:
+    return (sr - hr).square()
+
+
+def charbonnier(sr: Tensor, hr: Tensor, eps: float = 1e-12) -> Tensor:
+    """sqrt((sr - hr)^2 + eps), elementwise (Lai et al., LapSRN, CVPR 2017)."""
+    return ((sr - hr).square() + eps).sqrt()
+
+
+def build(options: PixelLoss) -> Pixel:
+    """The pixel loss that an option file asks for, weighted and reduced to a scalar."""
+    elementwise: Pixel = {
+        "L1Loss": l1,
+        "MSELoss": mse,
+        "CharbonnierLoss": lambda sr, hr: charbonnier(sr, hr, options.eps),
+    }[options.type]
+    reduce = torch.mean if options.reduction == "mean" else torch.sum
+    return lambda sr, hr: options.loss_weight * reduce(elementwise(sr.float(), hr.float()))
