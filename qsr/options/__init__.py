@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qsr.options.basicsr_keys import Ignored
+from qsr.options.files_exist import check_files
 from qsr.options.identity import from_json, options_hash, semantic_diff
 from qsr.options.loader import Resolved, from_dict, load
 from qsr.options.schema import Options
@@ -13,6 +14,7 @@ __all__ = [
     "Options",
     "Origin",
     "Resolved",
+    "check_files",
     "from_dict",
     "from_json",
     "load",

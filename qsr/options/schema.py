@@ -50,7 +50,7 @@ class Dataset(Section):
         None, description="Text file with one relative HR name per line (text after a blank is ignored); restricts the set."
     )
     filename_tmpl: str = Field("{}", description="How an LR name follows from the HR stem, for instance '{}x4'.")
-    io_backend: IoBackend = Field(default_factory=IoBackend, description="Storage of the pictures.")
+    io_backend: IoBackend = Field(IoBackend(), description="Storage of the pictures.")
     gt_size: Positive | None = Field(None, description="Side of a training patch in HR pixels; required for `train`.")
     use_hflip: bool = Field(True, description="Random horizontal flips of training patches.")
     use_rot: bool = Field(True, description="Random vertical flips and 90-degree turns of training patches.")
@@ -236,9 +236,9 @@ class PixelLoss(Section):
 class Train(Section):
     total_iter: Positive = Field(description="Iterations of the (quantized) training; counted after fp_iter.")
     warmup_iter: int = Field(-1, ge=-1, description="Linear learning-rate warm-up at the start of each stage; -1: none.")
-    optim_g: Optim = Field(default_factory=Optim, description="Optimiser.")
-    scheduler: Scheduler = Field(default_factory=Scheduler, description="Learning-rate schedule.")
-    pixel_opt: PixelLoss = Field(default_factory=PixelLoss, description="Pixel loss.")
+    optim_g: Optim = Field(Optim(), description="Optimiser.")
+    scheduler: Scheduler = Field(Scheduler(), description="Learning-rate schedule.")
+    pixel_opt: PixelLoss = Field(PixelLoss(), description="Pixel loss.")
     ema_decay: float = Field(
         0.999, ge=0, lt=1, description="Exponential moving average of the weights, used for validation; 0: off."
     )
@@ -295,11 +295,11 @@ class Options(Section):
     datasets: dict[str, Dataset] = Field(default_factory=dict, description="train, val, val_2, test_1, ...")
     network_g: Network = Field(description="The network.")
     quant: Quant | None = Field(None, description="How the network is quantized; left out: full precision.")
-    depth: Depth = Field(default_factory=Depth, description="Depth-dynamic architecture.")
-    path: PathOptions = Field(default_factory=PathOptions, description="Files.")
+    depth: Depth = Field(Depth(), description="Depth-dynamic architecture.")
+    path: PathOptions = Field(PathOptions(), description="Files.")
     train: Train | None = Field(None, description="Training; may be left out of a test file.")
-    val: Val = Field(default_factory=Val, description="Validation.")
-    logger: Logger = Field(default_factory=Logger, description="Logging and checkpoints.")
+    val: Val = Field(Val(), description="Validation.")
+    logger: Logger = Field(Logger(), description="Logging and checkpoints.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `Options.model_validate(o.to_json()) == o`."""

@@ -11,6 +11,7 @@ Not here: what the keys mean (schema.py), `base:` and overrides (loader.py).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,8 @@ class _Builder:
 
     def build(self, text: str) -> Document:
         try:
-            self.events = yaml.parse(text, Loader=yaml.CSafeLoader)
-            self.event = next(self.events)
+            self.events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
+            self.event: Any = next(self.events)
         except UnicodeEncodeError:
             raise OptionsError("half of a surrogate pair is not a character", where=f"{self.name}:1") from None
         value = None
@@ -190,16 +191,17 @@ class _Builder:
         items: dict[str, Any] = {}
         self.advance()
         while not isinstance(self.event, yaml.MappingEndEvent):
-            if not isinstance(self.event, yaml.ScalarEvent):
+            name, line = self.event, self.event.start_mark.line + 1
+            if not isinstance(name, yaml.ScalarEvent):
                 raise self.fault("a key must be a plain word")
             self.refuse_tag("str")
-            key = self.event.value
+            key = name.value
             if key == "<<":
                 raise self.fault("the merge key '<<' is not supported", "use `base: other.yml`")
             if key in items:
                 first = self.lines[(*path, key)]
                 raise self.fault(f"key {key!r} appears twice (first in line {first})", "remove one of them")
-            self.lines[(*path, key)] = self.event.start_mark.line + 1
+            self.lines[(*path, key)] = line
             self.advance()
             items[key] = self.node((*path, key), depth + 1)
             self.advance()
