@@ -77,7 +77,13 @@ def _quantize_products(network: nn.Module, spec: QuantSpec, report: LayerReport)
             for operand in ("q_quant", "k_quant", "v_quant", "attn_quant"):
                 setattr(module, operand, create(spec, "act", module.heads, 1))
     rows = (
-        replace(row, a_method=spec.method, a_bits=spec.bits, act_at="q, k, v and the attention map", reason="only the products are quantized")
+        replace(
+            row,
+            a_method=spec.method,
+            a_bits=spec.bits,
+            act_at="q, k, v and the attention map",
+            reason="only the products are quantized",
+        )
         if row.kind == WindowAttention.__name__
         else row
         for row in report.rows
@@ -141,5 +147,5 @@ def _scale(options: Options, upscale: int | None, where: str = "network_g.upscal
 
 
 def _repeated(per_block: tuple[int, ...], blocks: int) -> tuple[int, ...]:
-    """The first `blocks` entries of the pattern repeated; (6, 6, 6, 6) for 8 blocks is eight sixes."""
+    """The setting of each of `blocks` RSTBs: as given, shortened or repeated; (6, 6, 6, 6) for 8 blocks is eight sixes."""
     return tuple(per_block[number % len(per_block)] for number in range(blocks))

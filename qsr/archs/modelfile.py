@@ -61,7 +61,9 @@ class ModelInfo:
     def from_json(cls, data: Mapping[str, Any], where: str) -> ModelInfo:
         """Raises FormatError for another format number, an unknown or a missing entry."""
         if data.get("format") != FORMAT:
-            raise FormatError(f"model file of format {data.get('format')}, this qsr reads {FORMAT}", where=where, hint="upgrade qsr")
+            raise FormatError(
+                f"model file of format {data.get('format')}, this qsr reads {FORMAT}", where=where, hint="upgrade qsr"
+            )
         known = {entry.name for entry in fields(cls)}
         if "options" not in data or not set(data) <= known:
             raise FormatError(f"metadata has the entries {sorted(data)}, expected {sorted(known)}", where=where)
@@ -80,7 +82,9 @@ def find_model(path: Path | str) -> Path:
         return folder / LATEST
     newest = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
     if not newest:
-        raise FormatError("no model file (*.safetensors) in this folder", where=str(folder), hint="has the experiment saved one yet?")
+        raise FormatError(
+            "no model file (*.safetensors) in this folder", where=str(folder), hint="has the experiment saved one yet?"
+        )
     return newest[-1]
 
 

@@ -72,7 +72,9 @@ class SRResNet(nn.Module):
     window = 1
     receptive_field: int
 
-    def __init__(self, num_in_ch: int, num_feat: int, num_block: int, scale: int, res_scale: float, depths: tuple[int, ...]) -> None:
+    def __init__(
+        self, num_in_ch: int, num_feat: int, num_block: int, scale: int, res_scale: float, depths: tuple[int, ...]
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.conv_first = conv3x3(num_in_ch, num_feat)

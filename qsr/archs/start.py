@@ -23,7 +23,9 @@ LAST_CONV = re.compile(r"^(conv2|conv|conv\.4)\.(weight|bias)$")  # SRResNet's; 
 OWN = re.compile(r"(^|\.)(shortcut|order)$|(^|\.)(weight|act|q|k|v|attn)_quant\.")
 
 
-def start_from(network: nn.Module, base: nn.Module | Mapping[str, Tensor], strict: bool = True, where: str | None = None) -> None:
+def start_from(
+    network: nn.Module, base: nn.Module | Mapping[str, Tensor], strict: bool = True, where: str | None = None
+) -> None:
     """Copy every weight of `base` (a network or its state dict) into `network`, in place, deepening it where needed.
 
     strict: FormatError unless all of the network's weights are found and all of the base's are used; quantizers,
@@ -44,7 +46,9 @@ def start_from(network: nn.Module, base: nn.Module | Mapping[str, Tensor], stric
         if name in found and found[name].shape != target[name].shape
     ]
     if shapes or (strict and (missing or unexpected)):
-        raise FormatError(mismatch(missing, unexpected, shapes), where=where, hint="does network_g describe the network of this file?")
+        raise FormatError(
+            mismatch(missing, unexpected, shapes), where=where, hint="does network_g describe the network of this file?"
+        )
     with torch.no_grad():
         for name, value in target.items():
             if name in found:

@@ -1,0 +1,134 @@
+"""A model file alone is enough to run the network, and damage is one error that names the file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from qsr import archs
+from qsr.archs import depth, modelfile
+from qsr.archs.modelfile import ModelInfo
+from qsr.errors import FormatError, OptionsError
+from qsr.quant import calibrate
+
+
+@pytest.fixture
+def saved(tmp_path: Path, make_options):
+    """(path, network, info) of a quantized, calibrated supernet with a frozen order."""
+    options = make_options(quant=True, depths=(4, 2))
+    network = archs.build(options)
+    report = archs.quantize(network, options)
+    calibrate(network, [torch.rand(2, 3, 8, 8)])
+    with torch.no_grad():
+        network.body[0].shortcut.fill_(1.5)
+    depth.freeze_order(network)
+    info = ModelInfo(options.to_json(), report.to_json(), 700, "ema", {"Set5": {"psnr_y": 36.5}}, extra={"seed": 3})
+    path = tmp_path / "models" / "net_g_latest.safetensors"
+    modelfile.save_model(path, network, info)
+    return path, network.eval(), info
+
+
+@pytest.mark.parametrize("blocks", [None, 4, 2])
+def test_round_trip_is_exact(saved, blocks: int | None) -> None:
+    path, network, info = saved
+    loaded, read = modelfile.load_model(path, depth=blocks)
+    depth.set_depth(network, blocks)
+    x = torch.rand(1, 3, 5, 7)
+    assert torch.equal(loaded(x), network(x))
+    assert read == info
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("network", ["swinir", {"type": "MSRResNet", "num_feat": 4, "num_block": 1}])
+def test_other_backbones(tmp_path: Path, make_options, network) -> None:
+    options = make_options(network, scale=3, quant={"quant_matmul": network == "swinir"})
+    built = archs.build(options)
+    archs.quantize(built, options)
+    calibrate(built, [torch.rand(2, 3, 8, 8)])
+    modelfile.save_model(tmp_path / "m.safetensors", built, ModelInfo(options.to_json()))
+    loaded, _ = modelfile.load_model(tmp_path / "m.safetensors")
+    x = torch.rand(1, 3, 5, 7)
+    assert torch.equal(loaded(x), built.eval()(x))
+
+
+def test_experiment_folder(saved) -> None:
+    path, _, info = saved
+    assert modelfile.read_info(path.parent.parent) == info
+    older = path.with_name("net_g_best.safetensors")
+    path.rename(older)
+    assert modelfile.find_model(path.parent.parent) == older
+
+
+def test_newest_without_latest(tmp_path: Path, make_options) -> None:
+    options = make_options()
+    for age, name in ((100, "b"), (0, "a")):
+        modelfile.save_model(
+            tmp_path / f"{name}.safetensors", archs.build(options), ModelInfo(options.to_json(), iteration=age)
+        )
+        os.utime(tmp_path / f"{name}.safetensors", (1_000_000 - age,) * 2)
+    assert modelfile.read_info(tmp_path).iteration == 0
+
+
+def test_versions_are_written(saved) -> None:
+    assert modelfile.read_info(saved[0]).versions == modelfile.versions()
+    assert set(modelfile.versions()) == {"qsr", "torch", "python"}
+
+
+def test_untrained_depth(saved) -> None:
+    with pytest.raises(OptionsError, match="4, 2"):
+        modelfile.load_model(saved[0], depth=3)
+
+
+def test_truncation_and_garbage(saved, tmp_path: Path) -> None:
+    whole = saved[0].read_bytes()
+    damaged = tmp_path / "cut.safetensors"
+    for length in (0, 4, 60, len(whole) // 2, len(whole) - 1):
+        damaged.write_bytes(whole[:length])
+        with pytest.raises(FormatError, match=r"cut\.safetensors"):
+            modelfile.load_model(damaged)
+    damaged.write_bytes(b"\xff" * 1000)
+    with pytest.raises(FormatError, match=r"cut\.safetensors"):
+        modelfile.read_info(damaged)
+
+
+def test_missing_file_and_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no such file or experiment"):
+        modelfile.load_model(tmp_path / "none")
+    with pytest.raises(FormatError, match="no model file"):
+        modelfile.load_model(tmp_path)
+
+
+def write(path: Path, tensors, metadata) -> Path:
+    save_file(tensors, path, metadata=metadata)
+    return path
+
+
+def test_foreign_and_damaged_metadata(saved, tmp_path: Path) -> None:
+    tensors = modelfile.read_state(saved[0])
+    good = saved[2].to_json()
+    cases = {
+        "not one of qsr's": {"format": "pt"},
+        "damaged metadata": {"qsr": "{"},
+        "expected an object": {"qsr": "[]"},
+        "format 99": {"qsr": json.dumps(good | {"format": 99})},
+        "has the entries": {"qsr": json.dumps(good | {"novelty": 1})},
+        "network_g": {"qsr": json.dumps(good | {"options": good["options"] | {"network_g": {"type": "Nothing"}}})},
+    }
+    for message, metadata in cases.items():
+        with pytest.raises(FormatError, match=message):
+            modelfile.load_model(write(tmp_path / "m.safetensors", tensors, metadata))
+
+
+def test_weights_and_metadata_must_agree(saved, tmp_path: Path) -> None:
+    tensors, metadata = modelfile.read_state(saved[0]), {"qsr": json.dumps(saved[2].to_json())}
+    missing = {name: value for name, value in tensors.items() if name != "body.1.conv1.act_quant.step"}
+    with pytest.raises(FormatError, match=r"1 missing \(body\.1\.conv1\.act_quant\.step\)"):
+        modelfile.load_model(write(tmp_path / "m.safetensors", missing, metadata))
+    reshaped = tensors | {"conv_last.bias": torch.zeros(7)}
+    with pytest.raises(FormatError, match=r"1 of another shape \(conv_last\.bias\)"):
+        modelfile.load_model(write(tmp_path / "m.safetensors", reshaped, metadata))

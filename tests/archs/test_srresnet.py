@@ -1,0 +1,77 @@
+"""Exact sizes, shapes and reach of both layouts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from qsr.archs.srresnet import EdsrLayout, MsrLayout
+
+LAYOUTS = (EdsrLayout, MsrLayout)
+# weights without biases, all parameters: algorithms 10
+COUNTS = {2: (1_367_424, 1_369_859), 3: (1_551_744, 1_554_499), 4: (1_514_880, 1_517_571)}
+
+
+@pytest.mark.parametrize("scale", COUNTS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_parameter_counts(layout: type[nn.Module], scale: int) -> None:
+    network = layout(scale=scale)
+    weights = sum(p.numel() for name, p in network.named_parameters() if name.endswith("weight"))
+    everything = sum(p.numel() for p in network.parameters())
+    assert (weights, everything) == COUNTS[scale]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (7, 3)])
+def test_any_size(layout: type[nn.Module], scale: int, size: tuple[int, int]) -> None:
+    network = layout(num_feat=4, num_block=1, scale=scale)
+    image = network(torch.rand(2, 3, *size))
+    assert image.shape == (2, 3, scale * size[0], scale * size[1])
+    assert torch.isfinite(image).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_other_channels(layout: type[nn.Module]) -> None:
+    network = layout(num_in_ch=1, num_out_ch=1, num_feat=4, num_block=1, scale=2)
+    assert network(torch.rand(1, 1, 4, 4)).shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_receptive_field_is_exact(layout: type[nn.Module], scale: int) -> None:
+    """The gradient of one LR pixel's outputs reaches receptive_field pixels on each side and not one more."""
+    network = layout(num_feat=2, num_block=1, scale=scale).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(0.1)  # positive weights: no ReLU is closed and nothing cancels
+    reach = network.receptive_field
+    size, centre = 2 * reach + 7, reach + 3
+    image = torch.ones(1, 3, size, size, dtype=torch.float64, requires_grad=True)
+    block = slice(scale * centre, scale * (centre + 1))
+    network(image)[:, :, block, block].sum().backward()
+    touched = image.grad[0, 0].abs().sum(0).nonzero().flatten().tolist()
+    assert touched == list(range(centre - reach, centre + reach + 1))
+
+
+def test_res_scale_and_shortcut() -> None:
+    block = EdsrLayout(num_feat=4, num_block=2, res_scale=0.5, depths=(2, 1)).body[0]
+    x = torch.randn(1, 4, 5, 5)
+    branch = block.conv2(torch.relu(block.conv1(x)))
+    with torch.no_grad():
+        block.shortcut.fill_(0.25)
+    torch.testing.assert_close(block(x), 0.25 * x + 0.5 * branch)
+
+
+def test_fixed_depth_has_no_shortcut() -> None:
+    assert not [name for name, _ in EdsrLayout(num_feat=4, num_block=1).named_parameters() if "shortcut" in name]
+
+
+def test_channels_last_is_kept() -> None:
+    network = EdsrLayout(num_feat=4, num_block=1, scale=2).to(memory_format=torch.channels_last)
+    x = torch.rand(2, 3, 6, 6)
+    expected = network(x)
+    image = network(x.to(memory_format=torch.channels_last))
+    assert image.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(image, expected)
