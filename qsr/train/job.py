@@ -68,7 +68,6 @@ class Job:
         stage = self.stages_left()[0]
         self._trainee = make(*stage.build(), stage, self.team.device)
         state.restore(folder, self.trainee, self.team)
-        self.journal.rewind(self.position.iteration)
         self.journal.say(f"resumed {folder} at iteration {self.position.iteration:,} ({stage.name})")
         if facts["world"] != self.team.world:
             self.journal.say(

@@ -65,6 +65,7 @@ def train(
         job = _job(options, folder, members, progress, journal, held)
         if found:
             job.resume(Path(found))
+        journal.rewind(job.position.iteration)
         if options.logger.use_tb_logger and members.is_main:
             job.board = Board(folder / "tb_logger", job.position.iteration)
             held.callback(job.board.close)
