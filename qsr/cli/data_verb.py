@@ -13,6 +13,28 @@ command = typer.Typer(no_args_is_help=True, help="Check, prepare and find pictur
 SCALE = typer.Option(..., "--scale", "-s", min=2, max=8, help="Super-resolution factor.")
 
 
+@command.command("check")
+def check(
+    folder: Path = typer.Argument(help="A set (HR/ and LR folders inside), a folder of pictures, or an LMDB."),
+    lr: Path | None = typer.Argument(None, help="Folder of its LR pictures, when it lies elsewhere."),
+    scale: int | None = typer.Option(None, "--scale", "-s", min=2, max=8, help="Scale of the LR; left out: every scale found."),
+    tmpl: str | None = typer.Option(None, "--tmpl", help="LR name from the HR name {}, for instance '{}x2'."),
+    manifest: bool = typer.Option(True, help="Compare with manifest.json beside the pictures, or write it."),
+) -> None:
+    """Decode every picture strictly, compare pairs and names, and report all problems at once (exit code 3)."""
+    from qsr.data.check import check_set
+
+    with _progress("check") as notify:
+        report = check_set(folder, lr, scale, tmpl=tmpl, manifest=manifest, notify=notify)
+    for line in report.notes:
+        typer.echo(f"note: {line}")
+    report.raise_if_bad()
+    pairs = f", {report.pairs} pairs" if report.pairs else ""
+    typer.echo(f"{report.pictures} pictures{pairs}: no problems")
+    for path in report.manifests:
+        typer.echo(f"manifest written: {path}")
+
+
 @command.command("degrade")
 def degrade(
     source: Path = typer.Argument(help="Folder of HR pictures."),
@@ -43,6 +65,40 @@ def subimages(
     with _progress("subimages") as notify:
         count = cut_subimages(source, target, crop=crop, step=step, smallest=smallest, notify=notify)
     typer.echo(f"{count} pieces written to {target}")
+
+
+@command.command("lmdb")
+def lmdb(
+    source: Path = typer.Argument(help="Folder of pictures."),
+    target: Path = typer.Argument(help="New LMDB folder; its name ends in .lmdb."),
+    level: int = typer.Option(1, min=0, max=9, help="PNG compression inside."),
+) -> None:
+    """Pack a folder into an LMDB in BasicSR's layout."""
+    from qsr.data.lmdb_writer import write_lmdb
+
+    with _progress("lmdb") as notify:
+        count = write_lmdb(source, target, level=level, notify=notify)
+    typer.echo(f"{count} pictures in {target}")
+
+
+@command.command("add")
+def add(
+    name: str = typer.Argument(help="Name or alias of a card (`qsr data list`), or a new name."),
+    source: Path | None = typer.Option(None, "--from", help="Downloaded zip or tar, or a folder. Not needed for `photos`."),
+    data_root: Path = typer.Option(Path("datasets"), "--data-root", help="Where sets are kept."),
+) -> None:
+    """Unpack a downloaded set, verify it against its card, and lay it out as NAME/HR and NAME/LR_bicubic/X2."""
+    from qsr.data.add import add_photos, add_set
+    from qsr.errors import OptionsError
+
+    if source is None and name != "photos":
+        raise OptionsError(f"where is {name}?", hint="--from ARCHIVE_OR_FOLDER; `qsr data list NAME` says where to get it")
+    with _progress("add") as notify:
+        added = add_photos(data_root) if source is None else add_set(name, source, data_root, notify)
+    shipped = f", LR for {', '.join(f'x{s}' for s in added.lr_scales)}" if added.lr_scales else ""
+    typer.echo(f"{added.pictures} pictures{shipped} in {added.folder}")
+    for line in added.notes:
+        typer.echo(f"note: {line}")
 
 
 @command.command("list")

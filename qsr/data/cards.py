@@ -19,7 +19,11 @@ CARD_FOLDER = Path(__file__).parent / "cards"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One dataset. `checksums` maps relative file names to 32 hex digits of BLAKE2b-128 of the file's bytes."""
+    """One dataset.
+
+    `picks` are shell patterns that find its pictures inside a larger archive. `checksums` maps relative file names to
+    32 hex digits of BLAKE2b-128 of the file's bytes; `checksums_of` says of which release.
+    """
 
     name: str
     kind: str
@@ -30,6 +34,7 @@ class Card:
     layout: str
     aliases: tuple[str, ...] = ()
     notes: str = ""
+    picks: tuple[str, ...] = ()
     checksums: dict[str, str] = field(default_factory=dict)
     checksums_of: str = ""
 
@@ -59,6 +64,6 @@ def known_names() -> str:
 def _card(path: Path) -> Card:
     data: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     try:
-        return Card(**{**data, "aliases": tuple(data.get("aliases", ()))})
+        return Card(**{**data, "aliases": tuple(data.get("aliases", ())), "picks": tuple(data.get("picks", ()))})
     except TypeError as fault:
         raise DataError(f"not a dataset card: {fault}", where=str(path)) from fault

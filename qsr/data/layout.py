@@ -8,7 +8,7 @@ DIV2K's own folders (DIV2K_train_HR beside DIV2K_train_LR_bicubic/X2) are recogn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from qsr.data.image import list_pictures
@@ -38,12 +38,20 @@ def find_lr(root: Path, scale: int, names: Sequence[str]) -> list[Path] | None:
 
     Raises DataError when a folder for the scale is there but holds only some of the pictures.
     """
+    folder = lr_folder(root, scale)
+    return match_folder(folder, names, lr_patterns(scale)) if folder else None
+
+
+def lr_folder(root: Path, scale: int) -> Path | None:
+    """The folder with the LR pictures that a set ships for `scale`, or None."""
     candidates = [root / pattern.format(scale=scale) for pattern in LR_FOLDERS]
     candidates += [folder / f"X{scale}" for folder in sorted(root.glob("*_LR_bicubic"))]
-    for folder in candidates:
-        if folder.is_dir():
-            return match_folder(folder, names, [pattern.replace("{scale}", str(scale)) for pattern in LR_NAMES])
-    return None
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def lr_patterns(scale: int) -> list[str]:
+    """How LR names follow from HR names, with the scale filled in."""
+    return [pattern.replace("{scale}", str(scale)) for pattern in LR_NAMES]
 
 
 def match_folder(folder: Path, names: Sequence[str], patterns: Sequence[str]) -> list[Path]:
@@ -52,19 +60,21 @@ def match_folder(folder: Path, names: Sequence[str], patterns: Sequence[str]) ->
     A pattern holds `{name}` or, as in option files, `{}`. Raises DataError that lists what is missing.
     """
     found = {path.stem: path for path in list_pictures(folder)}
-    best: list[str] = list(names)
-    for pattern in patterns:
-        wanted = [fill(pattern, name) for name in names]
-        missing = [stem for stem in wanted if stem not in found]
-        if not missing:
-            return [found[stem] for stem in wanted]
-        best = min(best, missing, key=len)
-    shown = ", ".join(best[:3]) + (", ..." if len(best) > 3 else "")
+    wanted = [fill(best_pattern(found, names, patterns), name) for name in names]
+    missing = [stem for stem in wanted if stem not in found]
+    if not missing:
+        return [found[stem] for stem in wanted]
+    shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
     raise DataError(
-        f"{len(best)} of {len(names)} pictures are missing, for instance {shown}",
+        f"{len(missing)} of {len(names)} pictures are missing, for instance {shown}",
         where=str(folder),
         hint=f"names tried: {', '.join(patterns)}",
     )
+
+
+def best_pattern(found: Container[str], names: Sequence[str], patterns: Sequence[str]) -> str:
+    """The pattern that finds the most of `names` among the stems `found`; the first of equals."""
+    return max(patterns, key=lambda pattern: sum(fill(pattern, name) in found for name in names))
 
 
 def fill(pattern: str, name: str) -> str:

@@ -80,6 +80,11 @@ class LmdbStore:
     def where(self, i: int) -> str:
         return f"{self.root}:{self.names[i]}"
 
+    @property
+    def entries(self) -> int:
+        """Pictures in the database itself, whatever meta_info.txt lists."""
+        return self._env.stat()["entries"]
+
 
 def unique_stems(paths: Sequence[Path]) -> tuple[str, ...]:
     """File names without suffix; DataError when two files share one (baby.png and baby.jpg)."""
