@@ -1,0 +1,82 @@
+"""A user's mistake is one line and its exit code; a traceback only with --debug. Verbs come from the table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import qsr
+from qsr.cli import main
+from qsr.errors import DataError, NumericalError, OptionsError, QsrError
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, fault: BaseException, *arguments: str) -> int:
+    """Exit status of `qsr ARGUMENTS` when its verb raises `fault`."""
+
+    def raising() -> None:
+        raise fault
+
+    monkeypatch.setattr(main, "app", raising)
+    monkeypatch.setattr(sys, "argv", ["qsr", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(QsrError("a"), 1), (OptionsError("a"), 2), (DataError("a"), 3), (NumericalError("a"), 4)]
+)
+def test_a_mistake_is_one_line_and_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: QsrError, code: int
+) -> None:
+    assert run_main(monkeypatch, fault) == code
+    captured = capsys.readouterr()
+    assert captured.err == "qsr: a\n"
+    assert captured.out == ""
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "qsr: interrupted\n"
+
+
+def test_debug_lets_the_error_through_and_is_no_argument_of_the_verb(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def verb() -> None:
+        seen.extend(sys.argv)
+        raise DataError("a")
+
+    monkeypatch.setattr(main, "app", verb)
+    monkeypatch.setattr(sys, "argv", ["qsr", "info", "--debug", "x"])
+    with pytest.raises(DataError):
+        main.main()
+    assert seen == ["qsr", "info", "x"]
+
+
+def test_help_lists_every_verb_and_version_is_printed() -> None:
+    text = CliRunner().invoke(main.app, ["--help"]).stdout
+    for verb in main.VERBS:
+        assert f" {verb} " in text
+    assert CliRunner().invoke(main.app, ["--version"]).stdout == f"qsr {qsr.__version__}\n"
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["info", "no-such-file"], 3), (["trian"], 2)])
+def test_the_real_program(repository: Path, arguments: list[str], code: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "qsr.cli.main", *arguments], cwd=repository, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(repository: Path) -> None:
+    command = [sys.executable, "-m", "qsr.cli.main", "info", "no-such-file", "--debug"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "FormatError: no-such-file: no such file or experiment" in done.stderr

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from qsr import files
+from qsr.errors import EnvironmentFault
+
+
+def test_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "a.json"
+    files.write_atomic(target, b"old")
+    files.write_atomic(str(target), b"new")
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in target.parent.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failure_keeps_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    target = tmp_path / "a.json"
+    files.write_atomic(target, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, step, fail)
+    with pytest.raises(EnvironmentFault) as caught:
+        files.write_atomic(target, b"x" * 12345)
+    monkeypatch.undo()
+    text = str(caught.value)
+    assert "No space left on device; needed 12,345 bytes, free " in text
+    assert "a.json" in text
+    assert caught.value.exit_code == 6
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_where_a_folder_is_needed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(EnvironmentFault, match="cannot write"):
+        files.write_atomic(tmp_path / "a" / "b", b"")
+
+
+def test_content_is_synced_before_the_rename_and_the_folder_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(files.os, "fsync", lambda handle: (steps.append("fsync"), sync(handle)))
+    monkeypatch.setattr(files.os, "replace", lambda old, new: (steps.append("replace"), replace(old, new)))
+    files.write_atomic(tmp_path / "a", b"1")
+    assert steps == ["fsync", "replace", "fsync"]
+
+
+def test_a_filesystem_that_cannot_sync_folders_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EINVAL, "no sync here")
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    assert files.fsync_directory(tmp_path) is None
+
+
+def test_any_other_failure_to_sync_a_folder_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(files.os, "fsync", fail)
+    with pytest.raises(OSError, match="broken disk"):
+        files.fsync_directory(tmp_path)
+
+
+def test_storage_fault_without_a_folder_to_ask(tmp_path: Path) -> None:
+    fault = files.storage_fault(tmp_path / "gone" / "a", 5, OSError(errno.EACCES, "Permission denied"))
+    assert str(fault).startswith(f"{tmp_path}/gone/a: cannot write: Permission denied (free some space")

@@ -1,0 +1,67 @@
+"""Importing qsr and asking for help load nothing heavy. Milliseconds are measured by benchmarks/import_time.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"torch", "cv2", "numba", "skimage", "scipy", "tensorboard", "basicsr", "torchvision"}
+
+
+def loaded_after(code: str, repository: Path) -> set[str]:
+    """Names in sys.modules of a fresh interpreter that ran `code`."""
+    code = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_qsr(repository: Path) -> None:
+    bare = loaded_after("", repository)
+    added = loaded_after("import qsr", repository) - bare
+    assert not added & (HEAVY | {"numpy", "pydantic", "typer"})
+    assert len(added) < 20, sorted(added)
+
+
+def test_errors_and_specs_are_light(repository: Path) -> None:
+    assert not loaded_after("import qsr.errors, qsr.spec, qsr.files", repository) & (HEAVY | {"numpy", "pydantic"})
+
+
+HELP = """
+import sys
+from qsr.cli.main import main
+for arguments in {arguments}:
+    sys.argv = ["qsr", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, (arguments, end.code)
+"""
+
+
+def test_help(repository: Path) -> None:
+    loaded = loaded_after(HELP.format(arguments=[["--help"]]), repository)
+    assert "qsr.cli.main" in loaded
+    assert not loaded & (HEAVY | {"numpy", "pydantic"})
+    assert len(loaded) < 600, len(loaded)
+
+
+def test_help_of_every_verb(repository: Path) -> None:
+    from qsr.cli import main
+
+    arguments = [[verb, "--help"] for verb in main.VERBS]
+    assert not loaded_after(HELP.format(arguments=arguments), repository) & HEAVY
+
+
+def test_lazy_names_are_found_and_unknown_ones_refused() -> None:
+    import qsr
+
+    for name in qsr.__all__:
+        assert getattr(qsr, name) is not None
+    assert set(dir(qsr)) == set(qsr.__all__)
+    with pytest.raises(AttributeError, match="module 'qsr' has no attribute 'quantise'"):
+        qsr.quantise  # noqa: B018
