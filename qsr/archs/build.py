@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -92,7 +93,7 @@ def _quantize_products(network: nn.Module, spec: QuantSpec, report: LayerReport)
 
 
 def _srresnet(network: schema.SRResNet, scale: int, depths: tuple[int, ...]) -> nn.Module:
-    common = {
+    common: dict[str, Any] = {
         "num_in_ch": network.num_in_ch,
         "num_out_ch": network.num_out_ch,
         "num_feat": network.num_feat,

@@ -167,7 +167,7 @@ def test_fixed_depth() -> None:
 def test_damaged_order_is_refused() -> None:
     network = stack([1.0] * 4, (4, 2))
     network.load_state_dict(network.state_dict() | {"order": torch.tensor([0, 1, 1, 3])})
-    with pytest.raises(FormatError, match="each of 0..3 once"):
+    with pytest.raises(FormatError, match=r"each of 0\.\.3 once"):
         depth.set_depth(network, 2)
 
 

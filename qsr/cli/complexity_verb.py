@@ -1,0 +1,51 @@
+"""`qsr complexity`: parameters and operations of a network, in the counting you ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    target: Annotated[Path | None, typer.Argument(help="Experiment or model file.", metavar="[EXP|FILE]")] = None,
+    opt: Annotated[Path | None, typer.Option("-opt", "--opt", help="Option file instead: no training needed.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the option file.")] = None,
+    mode: Annotated[str, typer.Option(help="honest, deck-quantsr or deck-frb (the papers' tables).")] = "honest",
+    depth: Annotated[int | None, typer.Option(help="Sub-network of a depth-dynamic network.")] = None,
+    size: Annotated[str | None, typer.Option(help="LR input, HEIGHTxWIDTH; default depends on the mode.")] = None,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="One row per layer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count parameters and operations of a trained network or of an option file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from qsr.errors import OptionsError
+    from qsr.evaluate.complexity import complexity
+    from qsr.evaluate.complexity_depth import described, image_size
+    from qsr.options import load
+
+    if (target is None) == (opt is None):
+        raise OptionsError("found no or two things to count, expected an experiment, a model file or -opt FILE")
+    options, order = described(target) if target is not None else (load(opt, settings or ()).options, None)
+    height, width = image_size(size) if size else (None, None)
+    report = complexity(options, mode, depth, height, width, order)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
+    console = Console(highlight=False)
+    if per_layer:
+        table = Table("layer", "kind", "w", "a", "params", "MACs", "params as counted", "ops as counted")
+        for layer in report.layers:
+            sizes = (f"{layer.weights + layer.other_params:,}", f"{layer.macs:,}", f"{layer.params:,.1f}", f"{layer.ops:,.0f}")
+            table.add_row(layer.name, layer.kind, str(layer.w_bits), str(layer.a_bits), *sizes)
+        console.print(table)
+    blocks = f", {report.depth} blocks" if report.depth else ""
+    console.print(f"{options.name}{blocks}: {report.params_k:.1f} K params, {report.ops_g:.2f} G ops")
+    console.print(f"  {report.parameters:,} parameters, {report.macs_g:.2f} G MACs, {report.bops_g:,.1f} G bit operations,")
+    console.print(f"  {report.ops_b32_g:.2f} G ops if a MAC costs bits/32")
+    console.print(f"  counted in {report.input}")
