@@ -42,6 +42,9 @@ def write_atomic(path: Path | str, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise storage_fault(path, len(content), fault) from fault
+    try:
         write_synced(temporary, content)
         os.replace(temporary, path)
         fsync_directory(path.parent)
