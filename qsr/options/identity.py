@@ -42,39 +42,47 @@ def from_json(data: Mapping[str, Any]) -> Options:
 
 def options_hash(options: Options) -> str:
     """12 hex digits over everything that decides the trained weights; logging, validation and device do not."""
-    text = json.dumps(dict(_semantic(options)), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_semantic(options), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def semantic_diff(old: Options, new: Options) -> list[str]:
     """`key: old -> new` for every change that would make a resumed run another experiment; raising total_iter is none."""
-    before, after = dict(_semantic(old)), dict(_semantic(new))
+    before, after = _semantic(old), _semantic(new)
     if old.train and new.train and new.train.total_iter > old.train.total_iter:
-        before["train.total_iter"] = after["train.total_iter"]
-    keys = sorted(before.keys() | after.keys())
-    missing = "(not there)"
-    return [
-        f"{key}: {before.get(key, missing)} -> {after.get(key, missing)}" for key in keys if before.get(key) != after.get(key)
-    ]
+        before["train"]["total_iter"] = after["train"]["total_iter"]
+    return list(_changes(before, after, ""))
 
 
-def _semantic(options: Options) -> Iterator[tuple[str, Any]]:
-    """(dotted key, JSON value) of every key that matters, with what is left out filled in from where it follows."""
+def _semantic(options: Options) -> dict[str, Any]:
+    """The JSON of every key that matters, with what is left out filled in from where it follows."""
     data = options.to_json()
     network = options.network_g
     if hasattr(network, "upscale"):
         data["network_g"]["upscale"] = options.scale
     if isinstance(network, SRResNet):
         data["network_g"] |= {"type": "SRResNet", "layout": network.resolved_layout}
-    for key, value in _flat(data, ""):
-        if not any(fnmatchcase(key, pattern) for pattern in _HARMLESS):
-            yield key, value
+    return _without_harmless(data, "")
 
 
-def _flat(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
+def _without_harmless(section: dict[str, Any], prefix: str) -> dict[str, Any]:
+    kept = {}
+    for name, value in section.items():
         key = f"{prefix}{name}"
-        if isinstance(item, dict) and item:
-            yield from _flat(item, key + ".")
-        else:
-            yield key, item
+        if not any(fnmatchcase(key, pattern) for pattern in _HARMLESS):
+            kept[name] = _without_harmless(value, key + ".") if isinstance(value, dict) else value
+    return kept
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str) -> Iterator[str]:
+    for name in dict.fromkeys((*old, *new)):
+        before, after, key = old.get(name), new.get(name), f"{prefix}{name}"
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _changes(before, after, key + ".")
+        elif before != after:
+            yield f"{key}: {_brief(before)} -> {_brief(after)}"
+
+
+def _brief(value: Any) -> str:
+    """A section in one word each way, so that a removed `quant` is one line."""
+    return "(left out)" if value is None else "(a section)" if isinstance(value, dict) else str(value)

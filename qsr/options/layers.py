@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qsr.errors import OptionsError
+from qsr.options.schema import network_kind
 from qsr.options.tree import Origin, Tree
 from qsr.options.yaml_lines import KeyPath, parse_value, read_yaml
 
@@ -23,7 +24,7 @@ def read_layers(path: Path, overrides: Sequence[str]) -> tuple[Tree, tuple[Path,
     files: list[Path] = []
     tree = _read(path, (), files)
     for text in overrides:
-        tree.merge(parse_override(text))
+        _lay(tree, parse_override(text))
     return tree, tuple(dict.fromkeys(files))
 
 
@@ -39,7 +40,7 @@ def _read(path: Path, inside: tuple[Path, ...], files: list[Path]) -> Tree:
     line = own.origins.pop(("base",), None)
     inside = (*inside, path.resolve())
     merged = Tree()
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
             raise OptionsError(f"base: found {base!r}, expected a file name or a list of them", where=str(line))
         below = Path(os.path.normpath(path.parent / base))
@@ -47,9 +48,20 @@ def _read(path: Path, inside: tuple[Path, ...], files: list[Path]) -> Tree:
             raise OptionsError(f"base: {base} leads back to itself", where=str(line))
         if not below.is_file():
             raise OptionsError(f"base: no file {below}", where=str(line), hint=_neighbour(below))
-        merged.merge(_read(below, inside, files))
-    merged.merge(own)
+        _lay(merged, _read(below, inside, files))
+    _lay(merged, own)
     return merged
+
+
+def _lay(below: Tree, above: Tree) -> None:
+    """Merges, except that a network of another kind replaces the one below: their keys have nothing in common."""
+    network: KeyPath = ("network_g",)
+    old, new = below.get((*network, "type")), above.get((*network, "type"))
+    kinds = {network_kind({"type": old}), network_kind({"type": new})}
+    if None not in (old, new) and (len(kinds) > 1 or (kinds == {"BasicSRNetwork"} and old != new)):
+        below.remove(network)
+        below.forget(network)
+    below.merge(above)
 
 
 def _neighbour(missing: Path) -> str | None:

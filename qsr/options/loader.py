@@ -92,7 +92,7 @@ def _beyond(problems: list[Problem], tree: Tree) -> list[Problem]:
         options = Options.model_validate(rest.value)
     except ValidationError:
         return []
-    faulty = {problem.path[:-1] for problem in problems}
+    faulty = {problem.path[:-1] for problem in problems} | {problem.path for problem in problems}
     return [problem for problem in cross_problems(options, rest) if problem.path[:-1] not in faulty]
 
 

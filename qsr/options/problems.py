@@ -137,7 +137,8 @@ def _suggestion(path: KeyPath, network: str | None) -> str:
     word = str(path[-1])
     section = section_at(path[:-1], network)
     here = _close(word, section.model_fields if section else ())
-    elsewhere = [dotted((*at, word)) for at, other in every_section() if word in other.model_fields and ANY not in at]
+    others = [(at, model) for at, model in every_section() if ANY not in at and at != path[:-1]]
+    elsewhere = [dotted((*at, word)) for at, model in others if word in model.model_fields]
     return here or (elsewhere[0] if len(elsewhere) == 1 else "")
 
 

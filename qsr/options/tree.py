@@ -67,6 +67,11 @@ class Tree:
         """Takes a key out; its origin stays, so that messages about its absence can still point there."""
         del self.get(path[:-1])[path[-1]]
 
+    def forget(self, path: KeyPath) -> None:
+        """Drops the origins of a key and of everything inside it."""
+        for stale in [p for p in self.origins if p[: len(path)] == path]:
+            del self.origins[stale]
+
     def move(self, old: KeyPath, new: KeyPath) -> None:
         """Renames a key, keeping its value's origin. Both paths must have the same parent section."""
         section = self.get(old[:-1])
@@ -84,8 +89,7 @@ class Tree:
                 self.origins.setdefault(here, other.origin(here))
                 self._lay(mine[key], value, here, other)
                 continue
-            for stale in [p for p in self.origins if p[: len(here)] == here]:
-                del self.origins[stale]
+            self.forget(here)
             mine[key] = copy.deepcopy(value)
             self.origins[here] = other.origin(here)
             self.origins.update({p: o for p, o in other.origins.items() if p[: len(here)] == here})
