@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from qsr.data import image
 from qsr.errors import DataError, EnvironmentFault
+
+
+# LMDB forbids opening a database twice in one process; a training and a validation set may share one
+_open_environments: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
+_open_lock = Lock()
 
 
 class Store(Protocol):
@@ -123,7 +130,13 @@ def _open_lmdb(root: Path) -> Any:
     except ImportError as fault:
         raise EnvironmentFault("reading an LMDB needs the package lmdb", hint="install qsr[lmdb]") from fault
     try:
-        # no lock file: the set may lie on a read-only disk; no readahead: samples jump around
-        return lmdb.open(str(root), readonly=True, lock=False, readahead=False, max_readers=64, create=False)
-    except lmdb.Error as fault:
+        file = (root / "data.mdb").stat()
+        with _open_lock:
+            env = _open_environments.get((file.st_dev, file.st_ino))
+            if env is None:
+                # no lock file: the set may lie on a read-only disk; no readahead: samples jump around
+                env = lmdb.open(str(root), readonly=True, lock=False, readahead=False, max_readers=64, create=False)
+                _open_environments[file.st_dev, file.st_ino] = env
+        return env
+    except (lmdb.Error, OSError) as fault:
         raise DataError(f"not a readable LMDB: {fault}", where=str(root)) from fault
