@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from qsr.errors import OptionsError
 from qsr.quant.base import Quantizer
 from qsr.quant.modules import QConv2d, QLinear, initial_weights, quantizers
-from qsr.quant.report import LayerReport, LayerRow
+from qsr.quant.report import FULL_BITS, LayerReport, LayerRow
 from qsr.spec import QuantRule, QuantSpec, rule_for
 
 # These read their children's weights themselves and would pass a quantizer by.
@@ -90,10 +90,13 @@ def _row(name: str, module: nn.Module, weight: QuantSpec | None, act: QuantSpec 
         module=name,
         kind=type(module).__name__,
         params=sum(p.numel() for p in module.parameters(recurse=False)),
-        reason=reason or half,
+        w_method=weight.method if weight else "",
+        w_bits=weight.bits if weight else FULL_BITS,
+        granularity=weight.granularity if weight else "",
+        a_method=act.method if act else "",
+        a_bits=act.bits if act else FULL_BITS,
         act_at=at if act else "",
-        **({"w_method": weight.method, "w_bits": weight.bits, "granularity": weight.granularity} if weight else {}),
-        **({"a_method": act.method, "a_bits": act.bits} if act else {}),
+        reason=reason or half,
     )
 
 

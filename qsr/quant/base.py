@@ -121,9 +121,9 @@ def check_params(spec: QuantSpec, accepts: dict[str, Accepts], role: Role) -> No
     """Raises OptionsError for a setting that the method does not have, or a value that it does not take."""
     for name, value in spec.params:
         if name not in accepts:
-            allowed = ", ".join(accepts) or "none"
+            known = ", ".join(accepts) or "none"
             raise OptionsError(
-                f"{spec.method} has no setting {name!r} for role {role!r}", hint=f"it has: {allowed}{_nearest(name, accepts)}"
+                f"{spec.method} has no setting {name!r} for role {role!r}", hint=f"it has: {known}{_nearest(name, accepts)}"
             )
         allowed = accepts[name]
         if not (allowed(value) if callable(allowed) else value in allowed):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import util
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ TERMS = 8  # of the slope polynomial; unused ones are zero
 
 
 @lru_cache
-def _kernels() -> ModuleType | None:
+def _kernels() -> Any:
     """The compiled loops; numba takes a second to import, so only the first CPU quantizer that runs asks for it."""
     if util.find_spec("numba") is None:
         return None

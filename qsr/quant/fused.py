@@ -89,8 +89,8 @@ class FusedQuantize(torch.autograd.Function):
             grad_v = q.mul_(grad).addcmul_(grad_x, u, value=-1).sum_to_size(v.shape)
             grad_shift = None if shift is None else grad_x.sum_to_size(shift.shape)
         # |step|'s derivative, with sign(0) = +1 so that a step that lands on zero can leave it again.
-        sign = torch.where(step >= 0, levels.grad_scale, -levels.grad_scale)
-        return grad_x, grad_v * sign, grad_shift, None, None
+        sign = torch.where(step >= 0, 1.0, -1.0)
+        return grad_x, grad_v * levels.grad_scale * sign, grad_shift, None, None
 
 
 def fused_quantize(x: Tensor, step: Tensor, shift: Tensor | None, levels: Levels, slope: Slope) -> Tensor:

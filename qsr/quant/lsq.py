@@ -19,7 +19,7 @@ from qsr.spec import QuantSpec
 class StraightThrough:
     """Slope 1 everywhere."""
 
-    polynomial = (1.0,)
+    polynomial: tuple[float, ...] | None = (1.0,)
 
     def __call__(self, offset: Tensor) -> Tensor:
         return torch.ones_like(offset)

@@ -82,7 +82,7 @@ def gradient_planes(grad, x, grad_x, shift, inner, numbers, coefficients, sums):
                 out[i] = gx
                 block_shift += gx
                 block_v += g_here[i] * q - gx * u
-            total += block_v
+            total += float(block_v)
             sums[plane % shift.size] += block_shift
     return total
 
@@ -103,7 +103,7 @@ def gradient_columns(grad, x, grad_x, shift, numbers, coefficients, sums):
                 grad_x[r, c] = gx
                 block_shift[c] += gx
                 block_v += grad[r, c] * q - gx * u
-        total += block_v
+        total += float(block_v)
         for c in range(columns):
             sums[c] += block_shift[c]
     return total

@@ -13,9 +13,8 @@ from typing import Literal
 
 from qsr.errors import OptionsError
 from qsr.quant.base import method
+from qsr.quant.report import FULL_BITS
 from qsr.spec import QuantRule, QuantSpec, Scalar
-
-FULL_BITS = 32
 
 
 @dataclass(frozen=True)
