@@ -24,12 +24,9 @@ test: $(VENV)/.test-$(KEY)  ## set up with the tests' tools, then run every test
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.lint-$(KEY)  ## ruff (rules and format) and mypy
-	$(call step,ruff check)
-	@$(BIN)/ruff check .
-	$(call step,ruff format --check)
-	@$(BIN)/ruff format --check .
-	$(call step,mypy)
-	@$(BIN)/mypy qsr setup.py
+	@status=0; for tool in "ruff check ." "ruff format --check ." "mypy qsr setup.py"; do \
+		printf '== %s\n' "$$tool"; $(BIN)/$$tool || status=1; \
+	done; exit $$status
 
 nightly: $(VENV)/.test-$(KEY)  ## the long versions of the tests
 	$(call step,pytest -m nightly)
