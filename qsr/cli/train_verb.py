@@ -27,11 +27,13 @@ def command(
     from rich.console import Console
 
     from qsr.options import load
+    from qsr.options.files_exist import check_files
 
     console = Console(highlight=False)
     resolved = load(opt, (*(settings or ()), *(force_yml or ())))
     if resolved.ignored:
-        console.print(f"ignored, no meaning here: {', '.join(str(key) for key in resolved.ignored)}", markup=False)
+        console.print("\n".join(str(key) for key in resolved.ignored), markup=False)
+    check_files(resolved, ("train", "val"))
 
     from qsr.train.run import train
 

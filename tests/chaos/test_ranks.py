@@ -1,0 +1,63 @@
+"""Two processes over gloo: the same bits after a stop and a resume, the numbers of one process, no hang (reliability T4)."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from train_drill import assert_same, outcome, run, run_ranks, tiny_options
+
+from qsr.archs.modelfile import load_model
+from qsr.data.benchmark import open_folders
+from qsr.evaluate.benchmark import evaluate_set
+from qsr.evaluate.protocol import default
+from qsr.evaluate.upscale import Upscaler
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def one_patch_each(pictures: Path, root: Path, **sections: Any) -> Any:
+    train = {"dataroot_gt": str(pictures / "train"), "gt_size": 8, "batch_size_per_gpu": 1}
+    val = {"name": "held-out", "dataroot_gt": str(pictures / "val")}
+    return tiny_options(pictures, root, datasets={"train": train, "val": val}, **sections)
+
+
+@pytest.fixture(scope="module")
+def two_ranks(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ranks")
+    assert run_ranks(one_patch_each(pictures, root), 2, free_port()) == [0, 0]
+    return root / "tiny"
+
+
+def test_two_ranks_stopped_and_resumed_give_the_same_bits(two_ranks: Path, pictures: Path, tmp_path: Path) -> None:
+    options = one_patch_each(pictures, tmp_path)
+    # only rank 1 hears the signal; both stop, at the same step
+    codes = run_ranks(options, 2, free_port(), rank1={"signal_at": 8, "signals": [signal.SIGTERM]})
+    assert codes == [5, 5]
+    assert run_ranks(options, 2, free_port(), auto_resume=True) == [0, 0]
+    assert_same(outcome(tmp_path / "tiny"), outcome(two_ranks))
+
+
+def test_validation_over_two_ranks_gives_the_single_process_numbers(two_ranks: Path, pictures: Path) -> None:
+    network, info = load_model(two_ranks)
+    held_out = open_folders(pictures / "val", scale=2, name="held-out")
+    alone = evaluate_set(Upscaler(network), held_out, default(2)).to_json()
+    assert info.metrics["results"] == [alone]
+
+
+def test_two_ranks_with_half_the_batch_are_one_with_the_whole(two_ranks: Path, pictures: Path, tmp_path: Path) -> None:
+    """Same samples, same mean gradient; only the order of summation differs."""
+    ranked = load_file(two_ranks / "models" / "net_g_full-precision.safetensors")
+    assert run(tiny_options(pictures, tmp_path), signal_at=7, signals=[signal.SIGTERM]) == 5
+    alone = load_file(tmp_path / "tiny" / "models" / "net_g_full-precision.safetensors")
+    for name, value in alone.items():
+        np.testing.assert_allclose(ranked[name], value, rtol=0, atol=2e-5, err_msg=name)
