@@ -47,14 +47,14 @@ def take(x: Tensor, v: Tensor) -> bool:
 class Layout:
     """How the memory of x is walked: as columns (rows, C) when channels lie innermost, else as planes of one shift each.
 
-    The shift of x is (1, C, 1, 1) or (1, C), as in RLQ; None walks x as a single plane.
+    The shift of x is (1, C, 1, 1) or (1, C) or (C,), as in RLQ; None walks x as a single plane.
     """
 
     def __init__(self, x: Tensor, shift: Tensor | None) -> None:
         self.format = torch.contiguous_format
         if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
             self.format = torch.channels_last
-        self.columns = shift is not None and (shift.dim() == 2 or self.format is torch.channels_last)
+        self.columns = shift is not None and (shift.dim() <= 2 or self.format is torch.channels_last)
         self.shift = np.zeros(1, np.float32) if shift is None else shift.detach().contiguous().view(-1).numpy()
         self.inner = x.numel() if shift is None else x.numel() // (x.shape[0] * x.shape[1]) if not self.columns else 1
 

@@ -92,7 +92,10 @@ class LearnedStep(Quantizer):
         return step if step.dim() == 0 else step.view(self._broadcast_shape(x))
 
     def _shift_for(self, x: Tensor) -> Tensor | None:
-        return None if self.shift is None else self.shift.to(x.dtype)
+        if self.shift is None:
+            return None
+        shift = self.shift.to(x.dtype)
+        return shift if x.dim() > 1 else shift.view(-1)  # one feature vector without a batch axis
 
     def _broadcast_shape(self, x: Tensor) -> list[int]:
         shape = [1] * x.dim()

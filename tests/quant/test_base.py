@@ -14,7 +14,13 @@ from qsr.spec import METHODS, QuantSpec
 
 @pytest.mark.parametrize(
     ("bits", "signed", "narrow", "expected"),
-    [(2, True, False, (-2, 1)), (2, True, True, (-1, 1)), (2, False, True, (0, 3)), (8, True, False, (-128, 127)), (8, False, False, (0, 255))],
+    [
+        (2, True, False, (-2, 1)),
+        (2, True, True, (-1, 1)),
+        (2, False, True, (0, 3)),
+        (8, True, False, (-128, 127)),
+        (8, False, False, (0, 255)),
+    ],
 )
 def test_level_range(bits: int, signed: bool, narrow: bool, expected: tuple[int, int]) -> None:
     assert base.level_range(bits, signed, narrow) == expected

@@ -17,7 +17,9 @@ pytest.importorskip("numba", reason="the compiled loops need numba")
 LEVELS = Levels(-2, 1, 1.0)
 
 
-def case(shape: tuple[int, ...], shift_shape: tuple[int, ...] | None, channels_last: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def case(
+    shape: tuple[int, ...], shift_shape: tuple[int, ...] | None, channels_last: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """(x with exact ties and saturated values, upstream gradient, shift)."""
     random = torch.Generator().manual_seed(3)
     x, grad = torch.randn(shape, generator=random), torch.randn(shape, generator=random)
@@ -47,12 +49,15 @@ def passes(x: Tensor, grad: Tensor, shift: Tensor | None, slope: Slope, loops: b
         ((4, 3, 3, 3), None, False),
         ((2, 11, 6), (1, 6), False),
         ((13, 6), (1, 6), False),
+        ((7,), (7,), False),
         ((2, 1, 4, 4), (1, 1, 1, 1), True),
         ((2, 5, 1, 1), (1, 5, 1, 1), False),
     ],
 )
 @pytest.mark.parametrize("slope", [Redistribution(2.0), Redistribution(1.0), StraightThrough()])
-def test_agrees_with_torch(shape: tuple[int, ...], shift_shape: tuple[int, ...] | None, channels_last: bool, slope: Slope) -> None:
+def test_agrees_with_torch(
+    shape: tuple[int, ...], shift_shape: tuple[int, ...] | None, channels_last: bool, slope: Slope
+) -> None:
     x, grad, shift = case(shape, shift_shape, channels_last)
     loops, torch_ops = (passes(x, grad, shift, slope, loops) for loops in (True, False))
     assert torch.equal(loops[0], torch_ops[0])
@@ -66,7 +71,11 @@ def test_agrees_with_torch(shape: tuple[int, ...], shift_shape: tuple[int, ...] 
 
 @pytest.mark.parametrize("shift_shape", [(1, 6, 1, 1), None])
 def test_any_strides_are_taken(shift_shape: tuple[int, ...] | None) -> None:
-    x, grad, shift = case((6, 4, 5, 8), None, False)[0].transpose(0, 1), case((4, 6, 5, 8), None, True)[1], case((1,), shift_shape, False)[2]
+    x, grad, shift = (
+        case((6, 4, 5, 8), None, False)[0].transpose(0, 1),
+        case((4, 6, 5, 8), None, True)[1],
+        case((1,), shift_shape, False)[2],
+    )
     loops, torch_ops = (passes(x, grad, shift, Redistribution(2.0), loops) for loops in (True, False))
     assert torch.equal(loops[0], torch_ops[0])
     assert torch.allclose(loops[1][0], torch_ops[1][0], atol=1e-6)

@@ -33,7 +33,10 @@ def test_gradients_equal_autograd_through_the_composition(k: float, levels: Leve
     found, expected = (
         torch.autograd.grad(function(*leaves), leaves, upstream)
         for function, leaves in (
-            (lambda x, v, t: fused_quantize(x, v, t, levels, Redistribution(k)), [t.clone().requires_grad_() for t in (x, step, shift)]),
+            (
+                lambda x, v, t: fused_quantize(x, v, t, levels, Redistribution(k)),
+                [t.clone().requires_grad_() for t in (x, step, shift)],
+            ),
             (lambda x, v, t: composed(x, v, t, levels, k), [t.clone().requires_grad_() for t in (x, step, shift)]),
         )
     )

@@ -67,7 +67,7 @@ def test_small_k_is_lsq(dtype: torch.dtype) -> None:
     assert grads[0][1].item() == pytest.approx(grads[1][1].item(), abs=1e-6 * x.abs().sum().item())
 
 
-@pytest.mark.parametrize("k", [1e-3, 1.0, 2.0, 2.5])
+@pytest.mark.parametrize("k", [1e-3, 0.5, 1.0, 2.0])
 def test_the_polynomial_is_the_slope(k: float) -> None:
     offset = torch.linspace(-0.5, 0.5, 997, dtype=torch.float64)
     z = (0.5 - offset.abs()).numpy() ** 2
