@@ -6,11 +6,12 @@ devices and files that are no pictures are left where they are.
 
 from __future__ import annotations
 
-import shutil
+import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
@@ -21,6 +22,8 @@ from qsr.errors import DataError
 
 LARGEST_MEMBER = 8 * MAX_PIXELS
 """Bytes of one member: what 16-bit RGBA of the largest picture takes. A zip bomb claims more, or is cut off here."""
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,13 @@ def pictures_in(source: Path) -> Iterator[Member]:
     if source.is_dir():
         yield from _of_folder(source)
         return
-    try:
+    with _unpacking(source):
         if zipfile.is_zipfile(source):
             yield from _of_zip(source)
         elif tarfile.is_tarfile(source):
             yield from _of_tar(source)
         else:
             raise DataError("neither a folder nor a zip nor a tar", where=str(source))
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, RuntimeError, NotImplementedError) as fault:
-        # RuntimeError: encrypted zip; NotImplementedError: a compression that Python does not know
-        raise DataError(f"cannot unpack: {fault}", where=str(source)) from fault
 
 
 def safe_path(name: str, source: Path) -> PurePosixPath:
@@ -58,6 +58,15 @@ def safe_path(name: str, source: Path) -> PurePosixPath:
     if "\0" in name or path.is_absolute() or drive or ".." in path.parts:
         raise DataError(f"the member name {name[:200]!r} leads out of it", where=str(source), hint="do not use this archive")
     return path
+
+
+@contextmanager
+def _unpacking(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, RuntimeError) as fault:
+        # RuntimeError: an encrypted zip, or (NotImplementedError) a compression that Python does not know
+        raise DataError(f"cannot unpack: {fault}", where=str(source)) from fault
 
 
 def _of_folder(source: Path) -> Iterator[Member]:
@@ -79,7 +88,7 @@ def _of_zip(source: Path) -> Iterator[Member]:
             if _is_picture(relative) and not info.is_dir():
 
                 def copy(out: IO[bytes], info: zipfile.ZipInfo = info) -> None:
-                    with archive.open(info) as handle:
+                    with _unpacking(source), archive.open(info) as handle:
                         _copy(handle, out, info.filename, source)
 
                 yield Member(relative, copy)
@@ -93,7 +102,8 @@ def _of_tar(source: Path) -> Iterator[Member]:
             if handle is not None:
 
                 def copy(out: IO[bytes], handle: IO[bytes] = handle, name: str = info.name) -> None:
-                    _copy(handle, out, name, source)
+                    with _unpacking(source):
+                        _copy(handle, out, name, source)
 
                 yield Member(relative, copy)
 
@@ -105,19 +115,9 @@ def _is_picture(path: PurePosixPath) -> bool:
 
 def _copy(handle: IO[bytes], out: IO[bytes], name: str, source: Path) -> None:
     # counted while copying: the size that an archive announces is a stranger's word
-    shutil.copyfileobj(_Limited(handle, name, source), out, 1 << 20)
-
-
-class _Limited:
-    """Reads on until `LARGEST_MEMBER`, then refuses."""
-
-    def __init__(self, handle: IO[bytes], name: str, source: Path) -> None:
-        self._handle, self._name, self._source = handle, name, source
-        self._left = LARGEST_MEMBER
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._handle.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise DataError(f"{self._name!r} is larger than {LARGEST_MEMBER:,} bytes", where=str(self._source))
-        return data
+    copied = 0
+    while data := handle.read(_BLOCK):
+        copied += len(data)
+        if copied > LARGEST_MEMBER:
+            raise DataError(f"{name!r} is larger than {LARGEST_MEMBER:,} bytes", where=str(source))
+        out.write(data)

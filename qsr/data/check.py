@@ -7,7 +7,7 @@ set unusable (exit code 3); notes are only worth knowing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,11 +61,16 @@ def check_set(
     hr_folder = find_hr(folder)
     shipped = {s: lr_folder(folder, s) for s in (SCALES if scale is None else (scale,))} if lr is None else {scale or 1: lr}
     report = CheckReport()
-    hr = _check_folder(hr_folder, report, manifest, notify)
+    checked = {hr_folder: _check_folder(hr_folder, report, manifest, notify)}
     for s, lr_place in shipped.items():
         if lr_place is not None:
-            entries = _check_folder(lr_place, report, manifest, notify)
-            _check_pairs(hr_folder, hr, lr_place, entries, s, [tmpl] if tmpl else lr_patterns(s), report)
+            checked[lr_place] = _check_folder(lr_place, report, manifest, notify)
+            _check_pairs(hr_folder, lr_place, checked, s, [tmpl] if tmpl else lr_patterns(s), report)
+    if manifest and not report.problems:
+        for place, entries in checked.items():
+            if not (place / MANIFEST_NAME).is_file():
+                write_manifest(place / MANIFEST_NAME, entries)
+                report.manifests.append(place / MANIFEST_NAME)
     return report
 
 
@@ -101,9 +106,6 @@ def _check_folder(folder: Path, report: CheckReport, use_manifest: bool, notify:
         undecoded = {path.name for path in paths} - entries.keys()
         before = {name: entry for name, entry in read_manifest(recorded).items() if name not in undecoded}
         problems += [f"{folder / name}: {what}" for name, what in compare(before, entries)]
-    elif use_manifest and not problems:
-        write_manifest(recorded, entries)
-        report.manifests.append(recorded)
     report.pictures += len(paths)
     report.problems += problems
     return entries
@@ -151,9 +153,8 @@ def _same_bytes(folder: Path, entries: dict[str, Entry]) -> list[str]:
 
 def _check_pairs(
     hr_folder: Path,
-    hr: dict[str, Entry],
     lr_place: Path,
-    lr: dict[str, Entry],
+    checked: Mapping[Path, Mapping[str, Entry]],
     scale: int,
     patterns: Sequence[str],
     report: CheckReport,
@@ -165,9 +166,9 @@ def _check_pairs(
     wanted = {fill(pattern, stem): stem for stem in hr_stems}
     report.problems += [f"{lr_place / stem}: missing; HR {wanted[stem]} has no LR" for stem in wanted if stem not in lr_stems]
     report.problems += [f"{lr_place / name}: no HR belongs to it" for stem, name in lr_stems.items() if stem not in wanted]
-    sizes = {Path(name).stem: entry.shape for name, entry in hr.items()}
+    sizes = {Path(name).stem: entry.shape for name, entry in checked[hr_folder].items()}
     for stem, hr_stem in wanted.items():
-        entry = lr.get(lr_stems.get(stem, ""))
+        entry = checked[lr_place].get(lr_stems.get(stem, ""))
         shape = sizes.get(hr_stem)
         if entry is None or shape is None:
             continue

@@ -43,10 +43,10 @@ def degrade_folder(
 
     def work(job: tuple[Path, Path]) -> None:
         path, out = job
-        lr = degrade(read_rgb(path), scale, mode)
-        if 0 in lr.shape:
+        hr = read_rgb(path)
+        if min(hr.shape[:2]) < scale:
             raise DataError(f"smaller than the scale {scale}", where=str(path))
-        write_png(out, lr)
+        write_png(out, degrade(hr, scale, mode))
 
     return len(in_threads(work, jobs, notify))
 

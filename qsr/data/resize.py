@@ -35,7 +35,7 @@ def imresize(image: np.ndarray, scale: float | Fraction, mode: Mode = "matlab", 
     `mode="matlab"` rounds after each axis (floor(x + 0.5), clipped); `"float"` rounds once at the end.
     Raises ValueError for another shape or dtype, or a scale that is not positive.
     """
-    if image.ndim != 3 or image.dtype != np.uint8:
+    if image.ndim != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"expected (h, w, c) uint8, got shape {image.shape} {image.dtype}")
     if not scale > 0:
         raise ValueError(f"scale must be positive, got {scale}")
@@ -106,9 +106,7 @@ def _kernels(size: int, backend: Backend) -> ModuleType | None:
     return resize_numba
 
 
-def _along_rows(
-    x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: type, kernels: ModuleType | None
-) -> np.ndarray:
+def _along_rows(x: np.ndarray, weights: np.ndarray, index: np.ndarray, dtype: type, kernels: ModuleType | None) -> np.ndarray:
     flat = np.ascontiguousarray(x).reshape(x.shape[0], -1)  # (h, w c)
     if kernels is not None:
         total = kernels.weighted_rows(flat, weights, index)

@@ -16,7 +16,6 @@ import numpy as np
 from qsr.data import image
 from qsr.errors import DataError, EnvironmentFault
 
-
 # LMDB forbids opening a database twice in one process; a training and a validation set may share one
 _open_environments: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 _open_lock = Lock()

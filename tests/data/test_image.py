@@ -30,15 +30,9 @@ def test_every_lossless_format_gives_the_pixels_back(kind, tmp_path, picture, en
 @pytest.mark.parametrize("kind", KINDS)
 def test_truncation_at_every_byte_is_an_error_that_names_the_file(kind, picture, encode):
     data = encode(picture(20, 20), kind)
-    accepted = []
     for length in range(len(data)):
-        try:
+        with pytest.raises(DataError, match=r"^folder/baby\.img: "):
             image.decode(data[:length], "folder/baby.img")
-        except DataError as fault:
-            assert str(fault).startswith("folder/baby.img: ")
-        else:
-            accepted.append(length)
-    assert accepted == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

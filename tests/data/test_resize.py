@@ -125,7 +125,12 @@ def test_modcrop_cuts_below_and_at_the_right(picture):
 
 @pytest.mark.parametrize(
     ("image", "scale"),
-    [(np.zeros((4, 4), np.uint8), 2), (np.zeros((4, 4, 3), np.float32), 2), (np.zeros((4, 4, 3), np.uint8), 0)],
+    [
+        (np.zeros((4, 4), np.uint8), 2),
+        (np.zeros((4, 4, 3), np.float32), 2),
+        (np.zeros((4, 4, 3), np.uint8), 0),
+        (np.zeros((0, 4, 3), np.uint8), 2),
+    ],
 )
 def test_other_arrays_and_scales_are_refused(image, scale):
     with pytest.raises(ValueError):

@@ -25,7 +25,7 @@ def test_lists_and_templates_mean_the_same_for_both(kind, make_folder, tmp_path)
         place = tmp_path / "LR.lmdb"
     assert open_store(place, ["cx2", "ax2"]).names == ("cx2", "ax2")
     assert open_store(place, None, ["b", "a"], "{}x2").names == ("bx2", "ax2")
-    with pytest.raises(DataError, match="missing, for instance '?dx2"):
+    with pytest.raises(DataError, match=r"missing, for instance '?dx2"):
         open_store(place, None, ["d"], "{}x2")
 
 

@@ -47,7 +47,12 @@ def test_two_files_of_one_name_are_refused(make_folder):
 
 @pytest.mark.parametrize(
     ("line", "what"),
-    [("a.png", "1"), ("a.png (1,2)", "1"), ("a.png (x,2,3) 1", "1"), ("b.png (1,2,3) 1\na.png (1,2,3) 1\na.png (1,2,3) 1", "3")],
+    [
+        ("a.png", "1"),
+        ("a.png (1,2)", "1"),
+        ("a.png (x,2,3) 1", "1"),
+        ("b.png (1,2,3) 1\na.png (1,2,3) 1\na.png (1,2,3) 1", "3"),
+    ],
 )
 def test_bad_meta_info_names_file_and_line(line, what, tmp_path):
     (tmp_path / "meta_info.txt").write_text(line)

@@ -111,7 +111,9 @@ def test_folder_lr_and_lmdb_give_the_batches_of_hr_alone(hr, tmp_path):
     write_lmdb(tmp_path / "LR", tmp_path / "lr.lmdb")
     alone = _set(hr)
     shipped = _set(hr, dataroot_lq=str(tmp_path / "LR"), filename_tmpl="{}x2")
-    packed = _set(tmp_path / "hr.lmdb", dataroot_lq=str(tmp_path / "lr.lmdb"), filename_tmpl="{}x2", io_backend={"type": "lmdb"})
+    packed = _set(
+        tmp_path / "hr.lmdb", dataroot_lq=str(tmp_path / "lr.lmdb"), filename_tmpl="{}x2", io_backend={"type": "lmdb"}
+    )
     for n in range(8):
         a, b, c = alone.sample(n), shipped.sample(n), packed.sample(n)
         assert torch.equal(a.gt, b.gt)

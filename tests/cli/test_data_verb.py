@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from qsr.cli.data_verb import command
+from qsr.data.image import read_rgb
+from qsr.errors import QsrError
+
+
+def _run(*arguments: object) -> str:
+    result = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def hr(tmp_path) -> Path:
+    folder = tmp_path / "set" / "HR"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(1)
+    for name in ("a", "b"):
+        Image.fromarray(rng.integers(0, 256, (24, 36, 3), np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_prepare_check_and_pack(hr, tmp_path):
+    lr = hr.parent / "LR_bicubic" / "X2"
+    assert _run("degrade", hr, lr, "--scale", 2) == f"2 LR pictures written to {lr}\n"
+    assert read_rgb(lr / "ax2.png").shape == (12, 18, 3)
+    assert _run("check", hr.parent).startswith("4 pictures, 2 pairs: no problems\nmanifest written: ")
+    assert json.loads((hr / "manifest.json").read_text())["files"]["a.png"]["shape"] == [24, 36, 3]
+    assert _run("subimages", hr, tmp_path / "sub", "--crop", 24, "--step", 12) == f"4 pieces written to {tmp_path / 'sub'}\n"
+    assert _run("lmdb", tmp_path / "sub", tmp_path / "sub.lmdb") == f"4 pictures in {tmp_path / 'sub.lmdb'}\n"
+    assert _run("check", tmp_path / "sub.lmdb") == "4 pictures: no problems\n"
+
+
+def test_float_mode_is_an_option(hr, tmp_path):
+    _run("degrade", hr, tmp_path / "exact", "-s", 2)
+    _run("degrade", hr, tmp_path / "float", "-s", 2, "--float")
+    assert not np.array_equal(read_rgb(tmp_path / "exact" / "ax2.png"), read_rgb(tmp_path / "float" / "ax2.png"))
+
+
+def test_problems_are_all_listed_with_exit_code_3(hr):
+    for name in ("a", "b"):
+        (hr / f"{name}.png").write_bytes((hr / f"{name}.png").read_bytes()[:-5])
+    with pytest.raises(QsrError) as caught:
+        _run("check", hr.parent)
+    assert caught.value.exit_code == 3
+    assert str(caught.value).count("cannot decode: cut short") == 2
+
+
+def test_list_and_add(hr, tmp_path, monkeypatch):
+    monkeypatch.delenv("QSR_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert _run("add", "mine", "--from", hr.parent) == f"2 pictures in {Path('datasets/mine')}\n"
+    assert _run("list").splitlines()[1].split()[:3] == ["Set5", "benchmark", "5"]
+    assert "Manga109 Dataset" in _run("list", "manga109")
+    with pytest.raises(QsrError) as caught:
+        _run("add", "Set5")
+    assert caught.value.exit_code == 2
+    assert "--from" in str(caught.value)
+
+
+def test_interrupt_leaves_only_whole_files(tmp_path, repository):
+    # noise compresses badly, so that the verb is still at work when the signal comes
+    source = tmp_path / "HR"
+    source.mkdir()
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)).save(buffer, "PNG")
+    for k in range(150):
+        (source / f"p{k:03d}.png").write_bytes(buffer.getvalue())
+    target = tmp_path / "sub"
+    program = "from qsr.cli.data_verb import command; command()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, "subimages", str(source), str(target), "--crop", "200", "--step", "200"],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        stderr=subprocess.PIPE,
+    )
+    for _ in range(600):
+        if target.is_dir() and any(target.glob("*.png")):
+            break
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    assert child.returncode != 0
+    written = list(target.iterdir())
+    assert 0 < len(written) < 600
+    assert all(path.suffix == ".png" and read_rgb(path).shape == (200, 200, 3) for path in written)
+
+
+def test_help_loads_nothing_heavy(repository):
+    program = "import sys, qsr.cli.data_verb; print({'numpy', 'cv2', 'torch', 'numba', 'PIL'} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "set()"
