@@ -60,7 +60,6 @@ def _lay(below: Tree, above: Tree) -> None:
     kinds = {network_kind({"type": old}), network_kind({"type": new})}
     if None not in (old, new) and (len(kinds) > 1 or (kinds == {"BasicSRNetwork"} and old != new)):
         below.remove(network)
-        below.forget(network)
     below.merge(above)
 
 

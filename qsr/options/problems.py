@@ -33,7 +33,8 @@ class Problem:
 
     def line(self, tree: Tree) -> str:
         """`options/x.yml:41  quant.w_bit: unknown key (did you mean w_bits?)`."""
-        return f"{tree.origin(self.path)}  {dotted(self.path)}: {self.message}"
+        key = dotted(self.path)
+        return f"{tree.origin(self.path)}  {key if key.isprintable() and len(key) <= MAX_SHOWN else shown(key)}: {self.message}"
 
 
 def refuse(problems: Iterable[Problem], tree: Tree, name: str) -> None:
@@ -124,7 +125,7 @@ def _expected(kind: str, message: str) -> str:
 
 
 def _close(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1, 0.6)
+    near = difflib.get_close_matches(word, list(known), 1, 0.6) if len(word) <= MAX_SHOWN else []
     return near[0] if near else ""
 
 

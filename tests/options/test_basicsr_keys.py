@@ -99,6 +99,13 @@ def test_empty_losses_are_set_aside_but_real_ones_stay_errors() -> None:
     assert ignored == ["x:2  train.perceptual_opt: ignored, it is empty"]
 
 
+def test_pictures_without_hr_are_no_training_data() -> None:
+    text = "datasets: {train: {type: SingleImageDataset}, val: {type: SingleImageDataset}}"
+    value, ignored = translated(text)
+    assert value == {"datasets": {"train": {"type": "SingleImageDataset"}}}
+    assert len(ignored) == 1
+
+
 def test_an_unknown_metric_without_basicsrs_prefix_stays_an_error() -> None:
     assert translated("val: {metrics: {x: {type: psnr}}}")[0]["val"]["metrics"] == {"x": {"type": "psnr"}}
 

@@ -9,6 +9,7 @@ import pytest
 from qsr.errors import OptionsError
 from qsr.options import load
 from qsr.options.problems import MAX_SHOWN, Problem, nearest, refuse, shown
+from qsr.options.show import to_yaml
 from qsr.options.tree import Origin, Tree
 
 # override -> the line that it causes, without its origin
@@ -59,6 +60,16 @@ def test_the_network_union_reports_each_fault_once(valid: Path) -> None:
 def test_long_values_are_cut() -> None:
     assert len(shown("x" * 1000)) == MAX_SHOWN
     assert shown([1]) == "[1]"
+
+
+@pytest.mark.parametrize("key", ["a\nb", "\x1b[31m", "x" * 1000])
+def test_hostile_keys_stay_one_short_line(valid: Path, key: str) -> None:
+    valid.write_text(valid.read_text() + to_yaml({key: 1}))
+    with pytest.raises(OptionsError) as caught:
+        load(valid)
+    (line,) = caught.value.problems
+    assert line.isprintable()
+    assert len(line) < 300
 
 
 def test_nearest() -> None:
