@@ -97,6 +97,6 @@ def test_takes_only_what_it_can_do() -> None:
 
 
 def test_without_numba_the_torch_operations_stand_in() -> None:
-    with mock.patch.object(cpu_kernels, "_kernels", lambda: None):
+    with mock.patch.object(cpu_kernels, "_kernels", return_value=None):
         assert not cpu_kernels.take(torch.zeros(2), torch.tensor(1.0))
         assert fused_quantize(torch.tensor([0.6]), torch.tensor(0.5), None, LEVELS, StraightThrough()).item() == 0.5
