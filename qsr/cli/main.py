@@ -17,6 +17,7 @@ VERBS = {
     "train": "train_verb",
     "test": "test_verb",
     "demo": "demo_verb",
+    "export": "export_verb",
     "complexity": "complexity_verb",
     "depth": "depth_verb",
     "info": "info_verb",
