@@ -169,6 +169,7 @@ class LearnedStep(Quantizer):
             abs_sum, abs_max = abs_sum[0], abs_max[0]
         return Observed(flat.shape[1], abs_sum, abs_max, x.min())
 
+    @torch.compiler.assume_constant_result  # a compiled network is compiled for the signedness it was calibrated to
     def _read_flags(self) -> tuple[bool, bool]:
         """(initialised, signed) as Python values. Reading a buffer stalls a GPU, so it is read again only once written to."""
         known = self._flags

@@ -120,7 +120,7 @@ def test_compiled_equals_eager() -> None:
     layer = QConv2d.from_float(nn.Conv2d(3, 4, 3), RLQ2, RLQ2)
     x = torch.randn(2, 3, 6, 6)
     expected = layer(x)
-    compiled = torch.compile(layer, backend="aot_eager")
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     assert torch.allclose(compiled(x), expected, atol=1e-5)
     gradients = [torch.autograd.grad(run(x).square().sum(), list(layer.parameters())) for run in (layer, compiled)]
     for eager, traced in zip(*gradients, strict=True):
