@@ -164,15 +164,14 @@ def _pixels(picture: ImageFile) -> np.ndarray:
     mode = picture.mode
     if mode in ("I", "F"):
         raise Damaged(f"32-bit pixels (mode {mode}) are not supported; convert to 8 or 16 bit")
-    if "transparency" in picture.info and mode in ("P", "L", "RGB"):
-        picture = picture.convert("RGBA")
+    wanted = mode
+    if ("transparency" in picture.info and mode in ("P", "L", "RGB")) or mode == "PA":
+        wanted = "RGBA"
     elif mode == "1":
-        picture = picture.convert("L")
-    elif mode == "PA":
-        picture = picture.convert("RGBA")
+        wanted = "L"
     elif mode not in ("L", "LA", "RGB", "RGBA", "I;16"):
-        picture = picture.convert("RGB")
-    image = np.asarray(picture)
+        wanted = "RGB"
+    image = np.asarray(picture if wanted == mode else picture.convert(wanted))
     return image[:, :, None] if image.ndim == 2 else image
 
 

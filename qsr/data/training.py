@@ -83,15 +83,15 @@ class TrainingSet:
     def gather(self, numbers: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]:
         """Samples `numbers` stacked: lq (N, 3, h, w), gt (N, 3, scale h, scale w), and the pictures' names."""
         side = self.gt_size // self.scale
-        lq = np.empty((len(numbers), side, side, 3), np.uint8)
-        gt = np.empty((len(numbers), self.gt_size, self.gt_size, 3), np.uint8)
+        lq = np.empty((len(numbers), 3, side, side), np.float32)
+        gt = np.empty((len(numbers), 3, self.gt_size, self.gt_size), np.float32)
         names = [self._cut(n, lq[j], gt[j]) for j, n in enumerate(numbers)]
-        return _to_float(lq), _to_float(gt), tuple(names)
+        return torch.from_numpy(lq), torch.from_numpy(gt), tuple(names)
 
     def _cut(self, n: int, lq: np.ndarray, gt: np.ndarray) -> str:
         choice = draw(self.seed, n, len(self))
         pair = self._cache.get(choice.picture)
-        side = len(lq)
+        side = lq.shape[1]
         top = crop_at(choice.top, pair.lr.shape[0] - side + 1)
         left = crop_at(choice.left, pair.lr.shape[1] - side + 1)
         for out, picture, s in ((lq, pair.lr, 1), (gt, pair.hr, self.scale)):
@@ -102,7 +102,8 @@ class TrainingSet:
                 patch = patch[::-1]
             if self._turn and choice.transpose:
                 patch = patch.transpose(1, 0, 2)
-            out[:] = patch
+            # crop, turns, (h, w, 3) -> (3, h, w) and float in one pass; numpy, as torch's own threads would compete
+            np.divide(patch.transpose(2, 0, 1), np.float32(255), out=out)
         return pair.name
 
 
@@ -154,10 +155,3 @@ class Loader:
         first = (step * self._world + self._rank) * self._batch
         lq, gt, names = self._set.gather(range(first, first + self._batch))
         return Batch(lq, gt, names, 0.0)
-
-
-def _to_float(patches: np.ndarray) -> torch.Tensor:
-    # (N, h, w, 3) uint8 -> (N, 3, h, w) float32 in one pass; numpy, because torch's own threads would compete
-    planes = np.empty((len(patches), 3, *patches.shape[1:3]), np.float32)
-    np.divide(patches.transpose(0, 3, 1, 2), np.float32(255), out=planes)
-    return torch.from_numpy(planes)
