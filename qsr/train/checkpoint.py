@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from qsr.errors import EnvironmentFault, FormatError
+from qsr.errors import FormatError
 from qsr.files import fsync_directory, storage_fault, write_atomic, write_synced
 
 MANIFEST = "MANIFEST.json"
@@ -143,9 +143,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def explain_failed_save(fault: EnvironmentFault, retry_at: int | None) -> str:
-    """The error line of a save that failed while training goes on."""
-    later = f"next attempt at iteration {retry_at}" if retry_at else "no further attempt: the run ends here"
-    return f"checkpoint NOT saved: {fault}; training goes on, {later}"

@@ -218,4 +218,4 @@ class Job:
     def finish_saving(self) -> None:
         """Raises EnvironmentFault if the last save did not succeed: what was trained since is not on the disk."""
         if self.unsaved is not None:
-            raise EnvironmentFault(f"the last checkpoint could not be saved: {self.unsaved}", hint=self.unsaved.hint)
+            raise EnvironmentFault(f"the last checkpoint could not be saved: {self.unsaved}")
