@@ -43,9 +43,13 @@ class WindowAttention(nn.Module):
         q = q * self.scale  # (b, heads, n, c / heads), as k and v
         if self.q_quant is not None and self.k_quant is not None and self.v_quant is not None:
             q, k, v = self.q_quant(q), self.k_quant(k), self.v_quant(v)
-        logits = q @ k.transpose(-2, -1) + self.bias(n)  # (b, heads, n, n)
-        if mask is not None:
-            logits = (logits.reshape(-1, mask.shape[0], self.heads, n, n) + mask[:, None]).reshape(-1, self.heads, n, n)
+        logits = q @ k.transpose(-2, -1)  # (b, heads, n, n)
+        if mask is None:
+            logits = logits + self.bias(n)
+        else:
+            # bias and mask are joined first: one pass over the logits of all images, not two
+            joined = self.bias(n) + mask[:, None]  # (windows, heads, n, n)
+            logits = (logits.reshape(-1, *joined.shape) + joined).reshape(-1, self.heads, n, n)
         attention = logits.softmax(dim=-1)
         if self.attn_quant is not None:
             attention = self.attn_quant(attention)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qsr.archs.depth import DepthStack
 from qsr.archs.srresnet import DIV2K_MEAN, colour_mean, conv3x3, upsampler
 from qsr.archs.swin_layers import RSTB, residual_conv
-from qsr.archs.windows import pad_to_windows, shift_mask
+from qsr.archs.windows import crop, pad_to_windows, shift_mask
 
 TAIL_FEATURES = 64  # of the classical tail, independent of embed_dim as in the original
 
@@ -97,8 +97,7 @@ class SwinIR(nn.Module):
             image = self.conv_last(self.upsample(self.conv_before_upsample(features)))
         else:
             image = self.upsample(features)
-        image = image[..., : self.scale * height, : self.scale * width]
-        return image / self.img_range + self.mean
+        return crop(image, self.scale * height, self.scale * width) / self.img_range + self.mean
 
     def deep_features(self, head: Tensor) -> Tensor:
         """(N, embed_dim, H, W) -> the same shape, H and W multiples of the window."""

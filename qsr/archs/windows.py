@@ -33,6 +33,15 @@ def pad_to_windows(image: Tensor, window: int) -> Tensor:
     return tall.index_select(-1, reflected(width, window, image.device))
 
 
+def crop(image: Tensor, height: int, width: int) -> Tensor:
+    """(N, c, H, W) -> (N, c, height, width), the upper left part.
+
+    Gathered: a slice is a view with strides of its own, and export would tie the graph to sizes where it really cuts.
+    """
+    top = image.index_select(-2, torch.arange(height, device=image.device))
+    return top.index_select(-1, torch.arange(width, device=image.device))
+
+
 def partition(x: Tensor, window: int) -> Tensor:
     """(N, h, w, c) -> (N * h/window * w/window, window * window, c); windows of one image in row-major order."""
     n, h, w, c = x.shape

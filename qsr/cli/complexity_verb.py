@@ -39,13 +39,17 @@ def command(
         return
     console = Console(highlight=False)
     if per_layer:
-        table = Table("layer", "kind", "w", "a", "params", "MACs", "params as counted", "ops as counted")
+        table = Table("layer", "kind", "w", "a", "parameters", "M MACs", "as counted: K params", "M ops", box=None)
+        table.columns[0].no_wrap = True
         for layer in report.layers:
-            sizes = (f"{layer.weights + layer.other_params:,}", f"{layer.macs:,}", f"{layer.params:,.1f}", f"{layer.ops:,.0f}")
+            own = f"{layer.weights + layer.other_params:,}"
+            sizes = (own, f"{layer.macs / 1e6:,.1f}", f"{layer.params / 1e3:,.2f}", f"{layer.ops / 1e6:,.1f}")
             table.add_row(layer.name, layer.kind, str(layer.w_bits), str(layer.a_bits), *sizes)
+        for column in table.columns[2:]:
+            column.justify = "right"
         console.print(table)
     blocks = f", {report.depth} blocks" if report.depth else ""
     console.print(f"{options.name}{blocks}: {report.params_k:.1f} K params, {report.ops_g:.2f} G ops")
     console.print(f"  {report.parameters:,} parameters, {report.macs_g:.2f} G MACs, {report.bops_g:,.1f} G bit operations,")
     console.print(f"  {report.ops_b32_g:.2f} G ops if a MAC costs bits/32")
-    console.print(f"  counted in {report.input}")
+    console.print(f"  counted in {report.input}", soft_wrap=True)

@@ -42,9 +42,11 @@ def command(
             ms = "-" if row.ms is None else f"{row.ms:.1f}"
             table.add_row(str(row.depth), f"{row.params_k:.1f}", f"{row.ops_g:.2f}", ms, "yes" if row.fits else "no")
         console.print(table)
-        console.print(f"counted in {choice.input}; milliseconds: torch, {choice.threads} threads")
+        console.print(f"counted in {choice.input}", soft_wrap=True)
+        if choice.rows[0].ms is not None:
+            console.print(f"milliseconds: one image in torch (quantizers simulated in float), {choice.threads} threads")
         if choice.chosen is not None:
-            console.print(f"depth {choice.chosen} fits: qsr test {target} --depth {choice.chosen}")
+            console.print(f"depth {choice.chosen} fits: qsr test {target} --depth {choice.chosen}", soft_wrap=True)
     if choice.chosen is None:
         last = choice.rows[-1]
         raise OptionsError(

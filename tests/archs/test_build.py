@@ -112,3 +112,30 @@ def test_foreign_networks_have_no_depths(make_options) -> None:
     foreign = make_options({"type": "basicsr:RCAN", "num_in_ch": 3, "num_out_ch": 3})
     with pytest.raises(OptionsError, match="residual blocks that qsr knows"):
         archs.build(foreign.model_copy(update={"depth": options.depth}))
+
+
+@pytest.mark.parametrize("network", ["srresnet", "swinir"])
+def test_all_depths_train_in_one_step(make_options, network: str) -> None:
+    """Three forwards, one backward; every parameter learns, and the full depth's share equals its own gradient."""
+    options = make_options(network, quant=True, depths=(4, 2, 1))
+    built = archs.build(options)
+    archs.quantize(built, options)
+    x, target = torch.rand(1, 3, 8, 8), torch.rand(1, 3, 16, 16)
+    calibrate(built, [x])
+    depth.freeze_order(built)
+
+    def gradients(*blocks: int) -> list[torch.Tensor]:
+        built.zero_grad()
+        losses = []
+        for n in blocks:
+            depth.set_depth(built, n)
+            losses.append((built(x) - target).abs().mean())
+        sum(losses).backward()
+        return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in built.parameters()]
+
+    parts = [gradients(n) for n in (4, 2, 1)]
+    for joint, *single in zip(gradients(4, 2, 1), *parts, strict=True):
+        torch.testing.assert_close(joint, sum(single), rtol=1e-4, atol=1e-6)
+    assert all(
+        gradient.any() for (name, _), gradient in zip(built.named_parameters(), parts[0], strict=True) if "shortcut" in name
+    )

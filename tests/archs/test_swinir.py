@@ -46,3 +46,13 @@ def test_state_dict_has_only_weights() -> None:
 
 def test_grey_pictures() -> None:
     assert tiny(in_chans=1)(torch.rand(1, 1, 5, 5)).shape == (1, 1, 10, 10)
+
+
+def test_an_exported_graph_takes_other_sizes() -> None:
+    """Exported at 13 x 10; sizes above one window in each direction run in the same graph, padded or not."""
+    network = tiny(num_stls=(2,), num_heads=(2,)).eval()
+    dynamic = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    exported = torch.export.export(network, (torch.rand(1, 3, 13, 10),), dynamic_shapes=(dynamic,)).module()
+    for size in ((16, 8), (7, 9), (21, 30)):
+        image = torch.rand(1, 3, *size)
+        torch.testing.assert_close(exported(image), network(image))

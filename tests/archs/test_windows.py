@@ -57,3 +57,16 @@ def test_relative_positions() -> None:
             rows.setdefault(offset, set()).add(int(index[i, j]))
     assert all(len(found) == 1 for found in rows.values())
     assert sorted(next(iter(found)) for found in rows.values()) == list(range((2 * window - 1) ** 2))
+
+
+def test_crop_keeps_the_upper_left_part() -> None:
+    image = torch.rand(2, 3, 6, 8)
+    assert torch.equal(windows.crop(image, 5, 3), image[:, :, :5, :3])
+
+
+def test_padding_keeps_the_picture() -> None:
+    image = torch.rand(1, 3, 5, 9)
+    padded = windows.pad_to_windows(image, 4)
+    assert padded.shape == (1, 3, 8, 12)
+    assert torch.equal(padded[..., :5, :9], image)
+    assert torch.equal(padded[..., 5, :9], image[..., 3, :])

@@ -40,12 +40,13 @@ def test_json_and_table_name_the_choice(experiment: Path) -> None:
     smaller = data["rows"][1]["params_k"]
     result = run(experiment, "--size", "8x8", "--params-max", f"{smaller + 0.001:.4f}K")
     assert result.exit_code == 0
-    assert f"depth 2 fits: qsr test {experiment} --depth 2" in result.stdout.replace("\n", "")
+    assert f"depth 2 fits: qsr test {experiment} --depth 2" in result.stdout
 
 
 def test_milliseconds(experiment: Path) -> None:
     data = json.loads(run(experiment, "--size", "4x4", "--ms-max", "1G", "--json").stdout)
     assert all(row["ms"] > 0 for row in data["rows"])
+    assert "milliseconds: one image in torch" in run(experiment, "--size", "4x4", "--measure").stdout
 
 
 def test_nothing_fits(experiment: Path) -> None:
