@@ -1,17 +1,12 @@
-"""Closed forms against torch's and basicsr's recursive schedulers."""
+"""Closed forms against torch's recursive schedulers (basicsr's: tests/parity/test_schedulers.py)."""
 
 from __future__ import annotations
-
-import importlib
-from types import ModuleType
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qsr.compat.basicsr import import_basicsr
-from qsr.errors import EnvironmentFault
 from qsr.options.schema import Scheduler
 from qsr.train import schedules
 
@@ -43,26 +38,6 @@ def test_multi_step_is_torchs() -> None:
 def test_cosine_is_torchs() -> None:
     theirs = rates_of(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, LENGTH, eta_min=1e-7))
     assert ours(Scheduler(type="CosineAnnealingLR", eta_min=1e-7)) == pytest.approx(theirs, rel=1e-9)
-
-
-def basicsr_schedulers() -> ModuleType:
-    try:
-        import_basicsr()
-    except EnvironmentFault as fault:
-        pytest.skip(str(fault))
-    return importlib.import_module("basicsr.models.lr_scheduler")
-
-
-def test_restarts_are_basicsrs() -> None:
-    lr_scheduler = basicsr_schedulers()
-    theirs = rates_of(lambda o: lr_scheduler.MultiStepRestartLR(o, [10, 30, 45], 0.5, [0, 25], [1, 0.7]))
-    found = ours(
-        Scheduler(type="MultiStepRestartLR", milestones=(10, 30, 45), restarts=(0, 25), restart_weights=(1.0, 0.7))
-    )
-    assert found == pytest.approx(theirs, rel=1e-12)
-    theirs = rates_of(lambda o: lr_scheduler.CosineAnnealingRestartLR(o, [20, 40], [1, 0.5], 1e-7))
-    found = ours(Scheduler(type="CosineAnnealingRestartLR", periods=(20, 40), restart_weights=(1.0, 0.5), eta_min=1e-7))
-    assert found == pytest.approx(theirs, rel=1e-9)
 
 
 def test_warmup_reaches_the_rate_and_then_leaves_it_alone() -> None:

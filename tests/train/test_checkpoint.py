@@ -1,0 +1,125 @@
+"""The reader believes only what verifies; the writer deletes only what a good checkpoint has replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qsr.errors import FormatError
+from qsr.files import write_synced
+from qsr.train import checkpoint
+
+
+def save(root: Path, iteration: int, keep: int = 3) -> Path:
+    def fill(folder: Path) -> None:
+        write_synced(folder / "model.safetensors", b"model of %d" % iteration)
+        write_synced(folder / "state.json", b"state of %d" % iteration)
+
+    return checkpoint.write(root, iteration, fill, keep)
+
+
+def names(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir())
+
+
+def test_keeps_the_newest_and_names_the_latest(tmp_path: Path) -> None:
+    for iteration in (1, 2, 3, 4):
+        assert save(tmp_path, iteration, keep=2).name == f"{iteration:08d}"
+    assert names(tmp_path) == ["00000003", "00000004", "LATEST"]
+    assert (tmp_path / "LATEST").read_text() == "00000004"
+
+
+def damage_truncate(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"mod")
+
+
+def damage_flip(folder: Path) -> None:
+    (folder / "state.json").write_bytes(b"State of 3")
+
+
+def damage_drop(folder: Path) -> None:
+    (folder / "state.json").unlink()
+
+
+def damage_extra(folder: Path) -> None:
+    (folder / "foreign").touch()
+
+
+def damage_manifest(folder: Path) -> None:
+    (folder / checkpoint.MANIFEST).write_bytes(b"[]")
+
+
+def damage_no_manifest(folder: Path) -> None:
+    (folder / checkpoint.MANIFEST).unlink()
+
+
+def damage_swap(folder: Path) -> None:
+    shutil.copy(folder.parent / "00000002" / "state.json", folder / "state.json")
+
+
+def damage_gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_truncate,
+        damage_flip,
+        damage_drop,
+        damage_extra,
+        damage_manifest,
+        damage_no_manifest,
+        damage_swap,
+        damage_gone,
+    ],
+)
+def test_a_damaged_one_is_passed_over_and_said(tmp_path: Path, damage: object) -> None:
+    for iteration in (1, 2, 3):
+        save(tmp_path, iteration)
+    damage(tmp_path / "00000003")  # type: ignore[operator]
+    said: list[str] = []
+    assert checkpoint.newest(tmp_path, said.append) == tmp_path / "00000002"
+    assert len(said) == 1
+    assert "00000003" in said[0]
+
+
+def test_none_intact_is_an_error_not_a_fresh_start(tmp_path: Path) -> None:
+    damage_flip(save(tmp_path, 3))
+    with pytest.raises(FormatError, match="no checkpoint is intact"):
+        checkpoint.newest(tmp_path, print)
+
+
+def test_nothing_there_is_a_fresh_start(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path / "checkpoints", print) is None
+
+
+def test_a_resume_from_an_older_one_abandons_the_later(tmp_path: Path) -> None:
+    for iteration in (1, 2, 3):
+        save(tmp_path, iteration)
+    save(tmp_path, 2)
+    assert names(tmp_path) == ["00000001", "00000002", "LATEST"]
+
+
+def test_unfinished_work_of_dead_processes_is_swept_that_of_live_ones_is_not(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    (tmp_path / f".00000001.tmp-{child}").mkdir()
+    (tmp_path / f".LATEST.tmp-{child}").touch()
+    living = tmp_path / f".00000001.tmp-{os.getppid()}"
+    living.mkdir()
+    save(tmp_path, 5)
+    assert names(tmp_path) == sorted([living.name, "00000005", "LATEST"])
+
+
+def test_the_manifest_lists_sizes_and_hashes(tmp_path: Path) -> None:
+    listed = json.loads((save(tmp_path, 1) / checkpoint.MANIFEST).read_text())
+    assert listed["version"] == 1
+    assert listed["files"]["model.safetensors"]["bytes"] == len(b"model of 1")
+    assert len(listed["files"]["state.json"]["blake2b"]) == 32
