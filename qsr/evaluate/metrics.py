@@ -57,9 +57,7 @@ def compare(output: np.ndarray, truth: np.ndarray, protocol: Protocol) -> tuple[
     return psnr(output, truth, protocol.crop, **settings), ssim(output, truth, protocol.crop, **settings)
 
 
-def _planes(
-    a: np.ndarray, b: np.ndarray, crop: int, y: bool, round_y: bool, smallest: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _planes(a: np.ndarray, b: np.ndarray, crop: int, y: bool, round_y: bool, smallest: int) -> tuple[np.ndarray, np.ndarray]:
     """Checked, cropped, converted: two float64 arrays (h, w, 1 or 3)."""
     for picture in (a, b):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:

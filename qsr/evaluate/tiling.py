@@ -78,7 +78,9 @@ def check_tile(network: nn.Module, tile: int) -> None:
     window = window_of(network)
     if tile < 1 or tile % window:
         nearest = max(window, _up(tile, window))
-        raise OptionsError(f"tile is {tile}, expected a positive multiple of {window} for this network", hint=f"--tile {nearest}")
+        raise OptionsError(
+            f"tile is {tile}, expected a positive multiple of {window} for this network", hint=f"--tile {nearest}"
+        )
 
 
 def auto_tile(network: nn.Module, height: int, width: int, budget: int | None = None) -> int | None:

@@ -93,7 +93,9 @@ class Upscaler:
         x = x.permute(2, 0, 1).unsqueeze(0).float() / 255  # (1, 3, h, w)
         y = _ensemble(self.network, x) if self.self_ensemble else self.network(x)
         if not torch.isfinite(y).all():
-            raise NumericalError("the network's output holds NaN or Inf", hint="were its weights trained and its quantizers calibrated?")
+            raise NumericalError(
+                "the network's output holds NaN or Inf", hint="were its weights trained and its quantizers calibrated?"
+            )
         y = (y[0].clamp(0, 1) * 255).round().to(torch.uint8)
         return y.permute(1, 2, 0).cpu().numpy()
 

@@ -29,7 +29,9 @@ def test_json_round_trip():
     assert Protocol.from_json(protocol.to_json()) == protocol
 
 
-@pytest.mark.parametrize("values", [{"scale": 0, "crop": 0}, {"scale": 2, "crop": -1}, {"scale": 2, "crop": 2, "y_channel": False, "round_y": True}])
+@pytest.mark.parametrize(
+    "values", [{"scale": 0, "crop": 0}, {"scale": 2, "crop": -1}, {"scale": 2, "crop": 2, "y_channel": False, "round_y": True}]
+)
 def test_impossible_settings_are_refused(values):
     with pytest.raises(OptionsError):
         Protocol(**values)

@@ -12,9 +12,7 @@ from qsr.evaluate import tiling
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.integers(1, 70), st.integers(1, 70), st.one_of(st.none(), st.integers(1, 40)), st.integers(0, 20), st.integers(1, 4)
-)
+@given(st.integers(1, 70), st.integers(1, 70), st.one_of(st.none(), st.integers(1, 40)), st.integers(0, 20), st.integers(1, 4))
 def test_tiles_cover_every_pixel_once_and_see_their_surroundings(height, width, tile, overlap, scale):
     covered = np.zeros((height * scale, width * scale), int)
     picture = np.arange(height * width).reshape(height, width)
@@ -49,7 +47,7 @@ def test_overlap_is_the_receptive_field_or_whole_windows():
 def test_a_tile_has_to_be_whole_windows():
     tiling.check_tile(Marked(None, 8), 48)
     tiling.check_tile(Marked(5, 1), 49)
-    with pytest.raises(OptionsError, match="multiple of 8.*--tile 56"):
+    with pytest.raises(OptionsError, match=r"multiple of 8.*--tile 56"):
         tiling.check_tile(Marked(None, 8), 50)
     with pytest.raises(OptionsError, match="tile is 0"):
         tiling.check_tile(Marked(5, 1), 0)

@@ -99,7 +99,7 @@ def test_auto_halves_on_out_of_memory_and_says_so(networks, caplog):
 
 def test_auto_gives_up_with_one_sentence(networks, monkeypatch):
     monkeypatch.setattr(tiling, "bytes_per_pixel", lambda network: 1.0)
-    with pytest.raises(EnvironmentFault, match="100x80 at tile 25.*smaller network"):
+    with pytest.raises(EnvironmentFault, match=r"100x80 at tile 25.*smaller network"):
         Upscaler(Limited(networks.Enlarge(), limit=100))(picture(80, 100))
 
 
