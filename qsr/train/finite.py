@@ -2,7 +2,7 @@
 
 The loop checks loss and gradient norm before each step, so weights, averages and checkpoints stay finite. Only when
 that check fails does this module look at every tensor: parameters first, since a bad one explains everything else,
-then the loss terms, then the modules' outputs in the order of a forward pass, then gradients.
+then the modules' outputs in the order of a forward pass, then loss terms, then gradients.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def first_bad(network: nn.Module, terms: Mapping[str, Tensor], lq: Tensor) -> st
     for name, term in terms.items():
         if not all_finite([term]):
             return f"loss term {name}"
-    for name, weight in network.named_parameters():
+    # a bad gradient spreads from the end of the network to its beginning, so the last one is nearest to the source
+    for name, weight in reversed(list(network.named_parameters())):
         if weight.grad is not None and not all_finite([weight.grad]):
             return f"gradient of {name}{_role(name)}"
     return "the norm of the gradient (every element is finite)"

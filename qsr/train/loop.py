@@ -48,6 +48,7 @@ def train_loop(job: Job) -> None:
             lr = optim.set_lr(job.trainee.optimiser, stage.schedule, t)
             step = forward_backward(job, stage, iteration)
             numbers = check(job, step, iteration)
+            clip(job, step)
             job.trainee.optimiser.step()
             if job.trainee.ema:
                 job.trainee.ema.update(t)
@@ -57,7 +58,7 @@ def train_loop(job: Job) -> None:
 
 
 def forward_backward(job: Job, stage: Stage, iteration: int) -> Step:
-    """Gradients of one optimiser step over all micro-batches and ranks, clipped; nothing has been stepped yet."""
+    """Gradients of one optimiser step over all micro-batches and ranks; nothing has been clipped or stepped yet."""
     train, trainee = train_section(job.options), job.trainee
     trainee.optimiser.zero_grad(set_to_none=True)
     total: Terms = {}
@@ -76,10 +77,7 @@ def forward_backward(job: Job, stage: Stage, iteration: int) -> Step:
     # loss terms and the stop request travel with the gradients: every rank sees the same numbers and stops at the same step
     job.team.average_([*gradients, *total.values(), asked])
     job.stopping = job.stop.name is not None if job.team.world == 1 else bool(asked > 0)
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if train.grad_clip is not None:
-        torch.nn.utils.clip_grads_with_norm_(trainee.weights, train.grad_clip, norm)
-    return Step(batch, total, norm, wait)
+    return Step(batch, total, torch.nn.utils.get_total_norm(gradients), wait)
 
 
 def check(job: Job, step: Step, iteration: int) -> dict[str, float] | None:
@@ -94,3 +92,10 @@ def check(job: Job, step: Step, iteration: int) -> dict[str, float] | None:
     if not bool(torch.isfinite(values).all()):
         finite.stop(iteration, job.trainee.network, step.terms, step.batch, job.folder, job.team.rank)
     return dict(zip([*step.terms, "grad_norm"], values.tolist(), strict=True))
+
+
+def clip(job: Job, step: Step) -> None:
+    """Scale the gradient down to the norm that train.grad_clip allows; after `check`, since a NaN norm would spread."""
+    limit = train_section(job.options).grad_clip
+    if limit is not None:
+        torch.nn.utils.clip_grads_with_norm_(job.trainee.weights, limit, step.norm)

@@ -31,9 +31,8 @@ class Progress:
         self._lines = lines
         self._window = [0, 0.0, 0.0]  # iterations, seconds in them, seconds waited for data
         self._last = time.perf_counter()
-        self._rate = 0.0
         self._psnr = "-"
-        self._loss = 0.0
+        self._smooth: dict[str, float] = {}
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
@@ -66,12 +65,12 @@ class Progress:
     def step(self, iteration: int, lr: float, numbers: dict[str, float] | None, wait: float) -> None:
         """Account for one iteration; every `period` iterations write a line and a row of metrics.jsonl."""
         now = time.perf_counter()
-        self._window = [self._window[0] + 1, self._window[1] + now - self._last, self._window[2] + wait]
-        self._last = now
+        seconds, self._last = now - self._last, now
+        self._window = [self._window[0] + 1, self._window[1] + seconds, self._window[2] + wait]
         if iteration % self.period == 0 and numbers is not None and self.journal is not None:
             self._report(self.journal, iteration, lr, numbers)
         if self._bar is not None:
-            self._update_bar(iteration, numbers)
+            self._update_bar(iteration, numbers, seconds, wait)
 
     def _report(self, journal: Journal, iteration: int, lr: float, numbers: dict[str, float]) -> None:
         count, seconds, waited = self._window
@@ -88,20 +87,17 @@ class Progress:
             self.print(line)
         journal.row(iteration, {"lr": lr, **numbers, "time": round(per_step, 6), "data_wait": round(data, 6)})
 
-    def _update_bar(self, iteration: int, numbers: dict[str, float] | None) -> None:
-        count, seconds, waited = self._window
-        if numbers is not None:
-            loss = sum(value for name, value in numbers.items() if name != "grad_norm")
-            self._loss = loss if not self._loss else 0.98 * self._loss + 0.02 * loss
-        if count and seconds:
-            self._rate = count / seconds
+    def _update_bar(self, iteration: int, numbers: dict[str, float] | None, seconds: float, wait: float) -> None:
+        losses = [value for name, value in (numbers or {}).items() if name != "grad_norm"]
+        latest = {"seconds": seconds, "wait": wait, **({"loss": sum(losses)} if losses else {})}
+        self._smooth |= {name: 0.95 * self._smooth.get(name, value) + 0.05 * value for name, value in latest.items()}
         self._bar.update(
             self._task,
             completed=iteration,
-            loss=f"{self._loss:.4f}",
+            loss=f"{self._smooth.get('loss', 0.0):.4f}",
             psnr=self._psnr,
-            rate=f"{self._rate:.1f}",
-            wait=f"{1000 * waited / max(count, 1):.1f}",
+            rate=f"{1 / max(self._smooth['seconds'], 1e-9):.1f}",
+            wait=f"{1000 * self._smooth['wait']:.1f}",
         )
 
 
