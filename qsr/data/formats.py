@@ -9,6 +9,7 @@ Not here: decoding (image.py).
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from io import BytesIO
 
@@ -18,6 +19,9 @@ from PIL.ImageFile import ImageFile
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 TIFF_STRIPS, TIFF_STRIP_BYTES, TIFF_TILES, TIFF_TILE_BYTES, TIFF_BITS = 273, 279, 324, 325, 258
+
+# Pillow warns on stderr about odd TIFF tags; what is wrong with a file is said once, in our error.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 # Pillow's own classes instead of Image.open: only these five parsers ever see a stranger's bytes, and the pixel
 # limit is ours (an argument) instead of a global of Pillow's.

@@ -11,6 +11,9 @@ from qsr.data.lmdb_writer import write_lmdb
 from qsr.data.prepare import degrade_folder
 from qsr.errors import DataError
 
+# what Pillow says about damaged TIFF tags on the way to our error
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
+
 KINDS = ("PNG", "JPEG", "WebP", "WebP-lossy", "BMP", "TIFF", "TIFF-lzw")
 
 

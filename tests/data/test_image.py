@@ -15,6 +15,9 @@ from PIL import Image
 from qsr.data import image
 from qsr.errors import DataError
 
+# what Pillow says about damaged TIFF tags on the way to our error
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
+
 KINDS = ("PNG", "PNG16", "JPEG", "WebP", "WebP-lossy", "BMP", "TIFF", "TIFF-lzw", "TIFF16")
 LOSSLESS = tuple(kind for kind in KINDS if kind not in ("JPEG", "WebP-lossy"))
 

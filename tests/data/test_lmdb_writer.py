@@ -67,6 +67,14 @@ def test_damaged_picture_leaves_no_database(make_folder, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["HR"]
 
 
+def test_a_wrong_count_leaves_no_database(make_folder, tmp_path, monkeypatch):
+    honest = lmdb_writer._put
+    monkeypatch.setattr(lmdb_writer, "_put", lambda env, module, items: honest(env, module, items[:-1]))
+    with pytest.raises(DataError, match="1 entries were stored, expected 2"):
+        write_lmdb(make_folder("HR", a=(9, 7), b=(9, 7)), tmp_path / "x.lmdb")
+    assert [p.name for p in tmp_path.iterdir()] == ["HR"]
+
+
 def test_existing_database_is_left_alone(make_folder, tmp_path):
     folder = make_folder("HR", a=(9, 7))
     write_lmdb(folder, tmp_path / "x.lmdb")

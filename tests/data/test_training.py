@@ -160,6 +160,13 @@ def test_prefetch_hides_the_work(hr, monkeypatch):
         assert loader.batch(1).wait < 0.03 < 0.045 < first
 
 
+def test_a_jump_drops_what_was_prepared_for_nothing(hr):
+    with Loader(_set(hr), batch=2, threads=1) as loader:
+        for step in (0, 50, 100):
+            loader.batch(step)
+        assert sorted(loader._pending) == [101, 102]
+
+
 def test_close_stops_the_threads(hr):
     loader = Loader(_set(hr), batch=2, threads=2)
     loader.batch(0)
