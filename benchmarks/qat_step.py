@@ -39,7 +39,7 @@ class Composed(nn.Module):
         self.fused = fused
 
     def forward(self, x: Tensor) -> Tensor:
-        levels = self.fused._levels(x)
+        levels = self.fused._levels(x, bool(self.fused.signed))
         raw = self.fused.step
         v = (raw * levels.grad_scale) + (raw - raw * levels.grad_scale).detach()
         u = (x if self.fused.shift is None else x + self.fused.shift) / v

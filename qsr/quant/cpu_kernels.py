@@ -1,9 +1,10 @@
 """The arithmetic of fused.py for CPU float32 tensors in one pass forward and one backward, by numba where installed.
 
-Why: the same formulas in torch operations walk the tensor some twenty times and call tanh; on a 2-core CPU that costs a
-quarter of a training step (benchmarks/qat_step.py). Forward results equal the torch operations' bit for bit;
-gradients agree to 1e-6 of their size, with the slope d as a polynomial. Sums run in a fixed order, whatever the
-number of threads, so a run can be repeated bit for bit.
+Why: the same formulas in torch operations walk the tensor some twenty times and call tanh, which costs a quarter of a
+training step (benchmarks/qat_step.py). Forward results equal the torch operations' bit for bit; gradients agree to 1e-6 of
+their terms, with the slope d as a polynomial. Sums run in a fixed order, so a run can be repeated bit for bit.
+
+A dozen small torch calls cost as much as a pass over an activation; hence numpy views and Python numbers in here.
 
 Not here: CUDA, float64, one step per channel, slopes without a short polynomial; those take the torch operations.
 """
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-TERMS = 8  # of the slope polynomial; unused ones are zero
+NO_SHIFT = np.zeros(1, np.float32)
 
 
 @lru_cache
@@ -31,14 +32,14 @@ def _kernels() -> Any:
     return numba_loops
 
 
-def take(x: Tensor, v: Tensor) -> bool:
-    """True if `forward` and `backward` below can be used for x with step size v."""
+def take(x: Tensor, step: Tensor) -> bool:
+    """True if `forward` and `backward` below can be used for x with this raw step."""
     return (
-        x.device.type == "cpu"
+        type(x) in (Tensor, nn.Parameter)  # not a tracer's stand-in without memory behind it
         and x.dtype == torch.float32
-        and v.dim() == 0
+        and x.device.type == "cpu"
+        and step.dim() == 0
         and x.numel() > 0
-        and type(x) in (Tensor, nn.Parameter)  # not a tracer's stand-in without memory behind it
         and not torch.compiler.is_compiling()
         and _kernels() is not None
     )
@@ -51,48 +52,42 @@ class Layout:
     """
 
     def __init__(self, x: Tensor, shift: Tensor | None) -> None:
-        self.format = torch.contiguous_format
-        if x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
-            self.format = torch.channels_last
-        self.columns = shift is not None and (shift.dim() <= 2 or self.format is torch.channels_last)
-        self.shift = np.zeros(1, np.float32) if shift is None else shift.detach().contiguous().view(-1).numpy()
-        self.inner = x.numel() if shift is None else x.numel() // (x.shape[0] * x.shape[1]) if not self.columns else 1
+        self.channels_last = x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        self.format = torch.channels_last if self.channels_last else torch.contiguous_format
+        self.columns = shift is not None and (self.channels_last or shift.dim() <= 2)
+        self.shift = NO_SHIFT if shift is None else shift.detach().numpy().reshape(-1)
+        self.inner = x.numel() if shift is None else x.numel() // (x.shape[0] * self.shift.size) if not self.columns else 1
 
     def array(self, t: Tensor) -> np.ndarray:
         """t's memory in x's order, flat or (rows, C); a copy only where t is laid out differently."""
-        t = t.detach().contiguous(memory_format=self.format)
-        flat = t.permute(0, 2, 3, 1).reshape(-1) if self.format is torch.channels_last else t.view(-1)
-        return flat.view(-1, self.shift.size).numpy() if self.columns else flat.numpy()
-
-    def empty(self, x: Tensor) -> Tensor:
-        return torch.empty_like(x, memory_format=self.format)
+        memory = t.detach().contiguous(memory_format=self.format).numpy()
+        memory = memory.transpose(0, 2, 3, 1) if self.channels_last else memory
+        return memory.reshape(-1, self.shift.size) if self.columns else memory.reshape(-1)
 
 
-def forward(x: Tensor, v: Tensor, shift: Tensor | None, qmin: int, qmax: int) -> Tensor:
+def forward(x: Tensor, v: float, shift: Tensor | None, qmin: int, qmax: int) -> Tensor:
     """x_hat as in fused.py."""
     kernels, layout = _kernels(), Layout(x, shift)
-    out = layout.empty(x)
-    numbers = np.array([v.item(), qmin, qmax], np.float32)
+    out = torch.empty_like(x, memory_format=layout.format)
     if layout.columns:
-        kernels.quantize_columns(layout.array(x), layout.array(out), layout.shift, numbers)
+        kernels.quantize_columns(layout.array(x), layout.array(out), layout.shift, v, qmin, qmax)
     else:
-        kernels.quantize_planes(layout.array(x), layout.array(out), layout.shift, layout.inner, numbers)
+        kernels.quantize_planes(layout.array(x), layout.array(out), layout.shift, layout.inner, v, qmin, qmax)
     return out
 
 
 def backward(
-    grad: Tensor, x: Tensor, v: Tensor, shift: Tensor | None, qmin: int, qmax: int, polynomial: tuple[float, ...]
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(dL/dx, dL/dv without s_g, dL/dshift) as in fused.py; `polynomial` as in Slope, at most 8 coefficients."""
+    grad: Tensor, x: Tensor, v: float, shift: Tensor | None, qmin: int, qmax: int, polynomial: np.ndarray
+) -> tuple[Tensor, float, Tensor | None]:
+    """(dL/dx, dL/dv without s_g, dL/dshift) as in fused.py; `polynomial` as in Slope."""
     kernels, layout = _kernels(), Layout(x, shift)
-    grad_x = layout.empty(x)
-    numbers = np.array([v.item(), qmin, qmax], np.float32)
-    coefficients = tuple(np.float32(c) for c in (*polynomial, *[0.0] * (TERMS - len(polynomial))))
+    grad_x = torch.empty_like(x, memory_format=layout.format)
     sums = np.zeros(layout.shift.size, np.float64)
     arrays = layout.array(grad), layout.array(x), layout.array(grad_x)
     if layout.columns:
-        grad_v = kernels.gradient_columns(*arrays, layout.shift, numbers, coefficients, sums)
+        grad_v = kernels.gradient_columns(*arrays, layout.shift, v, qmin, qmax, polynomial, sums)
     else:
-        grad_v = kernels.gradient_planes(*arrays, layout.shift, layout.inner, numbers, coefficients, sums)
-    grad_shift = None if shift is None else torch.from_numpy(sums).to(shift.dtype).view(shift.shape)
-    return grad_x, torch.tensor(grad_v, dtype=v.dtype), grad_shift
+        grad_v = kernels.gradient_planes(*arrays, layout.shift, layout.inner, v, qmin, qmax, polynomial, sums)
+    if shift is None:
+        return grad_x, grad_v, None
+    return grad_x, grad_v, torch.from_numpy(sums.astype(np.float32).reshape(shift.shape))

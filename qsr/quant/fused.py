@@ -15,8 +15,10 @@ computed again. CPU float32 tensors take one pass each way through cpu_kernels.p
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -29,10 +31,10 @@ STEP_FLOOR = 1e-6
 class Slope(Protocol):
     """d as a function of the offset u - round(u), which lies in [-1/2, 1/2].
 
-    polynomial: coefficients c_i of d = sum c_i z^i in z = (1/2 - |offset|)^2, within 1e-7 of d; None: no short one exists.
+    polynomial: (8,) float32, coefficients of d = sum c_i z^i in z = (1/2 - |offset|)^2, within 1e-7; None: 8 do not suffice.
     """
 
-    polynomial: tuple[float, ...] | None
+    polynomial: np.ndarray | None
 
     def __call__(self, offset: Tensor) -> Tensor: ...
 
@@ -68,9 +70,9 @@ class FusedQuantize(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, step: Tensor, shift: Tensor | None, levels: Levels, slope: Slope) -> Tensor:
         ctx.save_for_backward(x, step, shift)
         ctx.levels, ctx.slope = levels, slope
+        if cpu_kernels.take(x, step):
+            return cpu_kernels.forward(x, max(abs(step.item()), STEP_FLOOR), shift, levels.qmin, levels.qmax)
         v = positive(step)
-        if cpu_kernels.take(x, v):
-            return cpu_kernels.forward(x, v, shift, levels.qmin, levels.qmax)
         return codes(x, v, shift, levels).mul_(v)
 
     @staticmethod
@@ -78,19 +80,21 @@ class FusedQuantize(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
         x, step, shift = ctx.saved_tensors
         levels, slope = ctx.levels, ctx.slope
+        # s_g times |step|'s derivative, with sign(0) = +1 so that a step that lands on zero can leave it again
+        if slope.polynomial is not None and cpu_kernels.take(x, step):
+            raw = step.item()
+            numbers = max(abs(raw), STEP_FLOOR), shift, levels.qmin, levels.qmax, slope.polynomial
+            grad_x, total, grad_shift = cpu_kernels.backward(grad, x, *numbers)
+            grad_step = torch.from_numpy(np.array(total * math.copysign(levels.grad_scale, raw or 1.0), np.float32))
+            return grad_x, grad_step, grad_shift, None, None
         v = positive(step)
-        if slope.polynomial is not None and cpu_kernels.take(x, v):
-            grad_x, grad_v, grad_shift = cpu_kernels.backward(grad, x, v, shift, levels.qmin, levels.qmax, slope.polynomial)
-        else:
-            u, u_hat = clipped(x, v, shift, levels)
-            q = u_hat.round()
-            inside = u == u_hat
-            grad_x = slope(u_hat.sub_(q)).mul_(grad).mul_(inside)
-            grad_v = q.mul_(grad).addcmul_(grad_x, u, value=-1).sum_to_size(v.shape)
-            grad_shift = None if shift is None else grad_x.sum_to_size(shift.shape)
-        # |step|'s derivative, with sign(0) = +1 so that a step that lands on zero can leave it again.
-        sign = torch.where(step >= 0, 1.0, -1.0)
-        return grad_x, grad_v * levels.grad_scale * sign, grad_shift, None, None
+        u, u_hat = clipped(x, v, shift, levels)
+        q = u_hat.round()
+        inside = u == u_hat
+        grad_x = slope(u_hat.sub_(q)).mul_(grad).mul_(inside)
+        grad_v = q.mul_(grad).addcmul_(grad_x, u, value=-1).sum_to_size(v.shape)
+        grad_shift = None if shift is None else grad_x.sum_to_size(shift.shape)
+        return grad_x, grad_v * levels.grad_scale * torch.where(step >= 0, 1.0, -1.0), grad_shift, None, None
 
 
 def fused_quantize(x: Tensor, step: Tensor, shift: Tensor | None, levels: Levels, slope: Slope) -> Tensor:

@@ -20,6 +20,7 @@ from qsr.quant.fused import Levels, Slope, codes, fused_quantize, positive
 from qsr.spec import QuantSpec
 
 SIGNED_BELOW = -1e-5
+EXACT = (torch.float32, torch.float64)  # dtypes that quantizer arithmetic runs in; others are raised to float32
 
 
 @dataclass
@@ -68,6 +69,9 @@ class LearnedStep(Quantizer):
         self.shift: nn.Parameter | None = None
         per_channel = spec.granularity == "channel"
         self.step = nn.Parameter(torch.ones(channels) if per_channel else torch.tensor(1.0))
+        self._steps = channels if per_channel else 1
+        self._narrow = bool(spec.param("symmetric_narrow", False))
+        self._per_sample = role == "act" and spec.param("numel", "sample") == "sample"
         self._observing = False
         self._observed: Observed | None = None
         self._flags: tuple[Tensor, int, Tensor, int, bool, bool] | None = None
@@ -75,26 +79,29 @@ class LearnedStep(Quantizer):
     # --- forward and integer form ------------------------------------------------------------------------------
     def forward(self, x: Tensor) -> Tensor:
         """x_hat, shape and dtype of x. Raises OptionsError in eval mode while uninitialised."""
-        self._prepare(x)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        return fused_quantize(wide, self._step_for(wide), self._shift_for(wide), self._levels(x), self.slope).to(x.dtype)
+        levels = self._levels(x, self._prepare(x))
+        if x.dtype in EXACT:  # calls that would do nothing are left out: together they cost as much as a pass over x
+            return fused_quantize(x, self._step_for(x), self._shift_for(x), levels, self.slope)
+        wide = x.float()
+        return fused_quantize(wide, self._step_for(wide), self._shift_for(wide), levels, self.slope).to(x.dtype)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Codes:
-        self._prepare(x)
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        signed = self._prepare(x)
+        wide = x if x.dtype in EXACT else x.float()
         v, shift = positive(self._step_for(wide)), self._shift_for(wide)
-        q = codes(wide, v, shift, self._levels(x)).to(torch.int32)
-        return Codes(q, v, self.spec.bits, self._read_flags()[1], shift, self._narrow)
+        q = codes(wide, v, shift, self._levels(x, signed)).to(torch.int32)
+        return Codes(q, v, self.spec.bits, signed, shift, self._narrow)
 
     def _step_for(self, x: Tensor) -> Tensor:
-        step = self.step.to(x.dtype)
+        step = self.step if self.step.dtype == x.dtype else self.step.to(x.dtype)
         return step if step.dim() == 0 else step.view(self._broadcast_shape(x))
 
     def _shift_for(self, x: Tensor) -> Tensor | None:
-        if self.shift is None:
+        shift = self.shift
+        if shift is None:
             return None
-        shift = self.shift.to(x.dtype)
+        shift = shift if shift.dtype == x.dtype else shift.to(x.dtype)
         return shift if x.dim() > 1 else shift.view(-1)  # one feature vector without a batch axis
 
     def _broadcast_shape(self, x: Tensor) -> list[int]:
@@ -102,15 +109,11 @@ class LearnedStep(Quantizer):
         shape[self.channel_dim] = self.channels
         return shape
 
-    @property
-    def _narrow(self) -> bool:
-        return bool(self.spec.param("symmetric_narrow", False))
-
-    def _levels(self, x: Tensor) -> Levels:
-        qmin, qmax = level_range(self.spec.bits, self._read_flags()[1], self._narrow)
-        n = x.numel() // self.step.numel()
+    def _levels(self, x: Tensor, signed: bool) -> Levels:
+        qmin, qmax = level_range(self.spec.bits, signed, self._narrow)
+        n = x.numel() // self._steps
         # Released code counts the whole batch; per sample the step's learning rate does not depend on the batch size.
-        if self.role == "act" and self.spec.param("numel", "sample") == "sample":
+        if self._per_sample:
             n //= max(x.shape[0], 1)
         return Levels(qmin, qmax, 1 / math.sqrt(max(n, 1) * qmax))
 
@@ -121,10 +124,14 @@ class LearnedStep(Quantizer):
     def end_calibration(self) -> None:
         self._observing, self._observed = False, None
 
-    def _prepare(self, x: Tensor) -> None:
+    def _prepare(self, x: Tensor) -> bool:
+        """Initialise from x where that is due; returns whether codes are signed."""
+        initialised, signed = self._read_flags()
+        if initialised and not self._observing:
+            return signed
         if self._observing:
             self._observe(x)
-        elif not self._read_flags()[0]:
+        else:
             if not self.training:
                 raise OptionsError(
                     f"the {self.role} quantizer ({self.extra_repr()}) has no step size yet",
@@ -137,11 +144,12 @@ class LearnedStep(Quantizer):
                 )
             self._observe(x)
             self._observed = None
+        return self._read_flags()[1]
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> None:
         """Set step and signedness from everything observed since calibration began."""
-        x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+        x = x.detach() if x.dtype in EXACT else x.detach().float()
         shift = self._shift_for(x)
         seen = self._statistics(x if shift is None else x + shift)
         self._observed = seen = seen if self._observed is None else self._observed.merge(seen)

@@ -8,6 +8,7 @@ by 1 / sqrt(N Qp). That is RLQ with slope 1 and without a shift.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from qsr.spec import QuantSpec
 class StraightThrough:
     """Slope 1 everywhere."""
 
-    polynomial: tuple[float, ...] | None = (1.0,)
+    polynomial: np.ndarray | None = np.eye(8, dtype=np.float32)[0]  # 1 + 0 z + 0 z^2 + ...
 
     def __call__(self, offset: Tensor) -> Tensor:
         return torch.ones_like(offset)

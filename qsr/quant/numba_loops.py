@@ -3,7 +3,7 @@
 Two orders of memory, each with `quantize` (x -> x_hat) and `gradient` (g, x -> dL/dx, dL/dv, dL/dshift):
   planes   flat x; every run of `inner` elements shares shift[run % C]
   columns  x (rows, C); element (r, c) has shift[c]
-numbers: [v, Qn, Qp] float32; coefficients: tuple of 8 float32 of d in z = (1/2 - |u - round(u)|)^2.
+v, low, high: step size, Qn, Qp. coefficients: (8,) float32 of d in z = (1/2 - |u - round(u)|)^2.
 sums: (C,) float64 zeros, filled with dL/dshift.
 
 Clipping is written as comparisons that are false for NaN, so NaN goes through to the loss, where training looks for it.
@@ -36,6 +36,12 @@ def clip(u, low, high):
     return high if u > high else u
 
 
+@compiled
+def constants(k):
+    """The coefficients as values, which, unlike an array's elements, no store in a loop can change."""
+    return k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]
+
+
 @summing
 def gradient(g, u, low, high, k):
     """(g d I, round(u_hat)) of one element."""
@@ -48,8 +54,8 @@ def gradient(g, u, low, high, k):
 
 
 @compiled
-def quantize_planes(x, out, shift, inner, numbers):
-    v, low, high = numbers[0], numbers[1], numbers[2]
+def quantize_planes(x, out, shift, inner, v, low, high):
+    v, low, high = np.float32(v), np.float32(low), np.float32(high)
     for plane in range(x.size // inner):
         s = shift[plane % shift.size]
         here, there = x[plane * inner : (plane + 1) * inner], out[plane * inner : (plane + 1) * inner]
@@ -58,16 +64,17 @@ def quantize_planes(x, out, shift, inner, numbers):
 
 
 @compiled
-def quantize_columns(x, out, shift, numbers):
-    v, low, high = numbers[0], numbers[1], numbers[2]
+def quantize_columns(x, out, shift, v, low, high):
+    v, low, high = np.float32(v), np.float32(low), np.float32(high)
     for r in range(x.shape[0]):
         for c in range(x.shape[1]):
             out[r, c] = np.rint(clip((x[r, c] + shift[c]) / v, low, high)) * v
 
 
 @summing
-def gradient_planes(grad, x, grad_x, shift, inner, numbers, coefficients, sums):
-    v, low, high = numbers[0], numbers[1], numbers[2]
+def gradient_planes(grad, x, grad_x, shift, inner, v, low, high, coefficients, sums):
+    v, low, high = np.float32(v), np.float32(low), np.float32(high)
+    k = constants(coefficients)
     total = 0.0
     for plane in range(x.size // inner):
         s = shift[plane % shift.size]
@@ -78,7 +85,7 @@ def gradient_planes(grad, x, grad_x, shift, inner, numbers, coefficients, sums):
             block_v, block_shift = ZERO, ZERO
             for i in range(x_here.size):
                 u = (x_here[i] + s) / v
-                gx, q = gradient(g_here[i], u, low, high, coefficients)
+                gx, q = gradient(g_here[i], u, low, high, k)
                 out[i] = gx
                 block_shift += gx
                 block_v += g_here[i] * q - gx * u
@@ -88,8 +95,9 @@ def gradient_planes(grad, x, grad_x, shift, inner, numbers, coefficients, sums):
 
 
 @summing
-def gradient_columns(grad, x, grad_x, shift, numbers, coefficients, sums):
-    v, low, high = numbers[0], numbers[1], numbers[2]
+def gradient_columns(grad, x, grad_x, shift, v, low, high, coefficients, sums):
+    v, low, high = np.float32(v), np.float32(low), np.float32(high)
+    k = constants(coefficients)
     rows, columns = x.shape
     block_shift = np.empty(columns, np.float32)
     total = 0.0
@@ -99,7 +107,7 @@ def gradient_columns(grad, x, grad_x, shift, numbers, coefficients, sums):
         for r in range(start, min(start + ROWS, rows)):
             for c in range(columns):
                 u = (x[r, c] + shift[c]) / v
-                gx, q = gradient(grad[r, c], u, low, high, coefficients)
+                gx, q = gradient(grad[r, c], u, low, high, k)
                 grad_x[r, c] = gx
                 block_shift[c] += gx
                 block_v += grad[r, c] * q - gx * u

@@ -57,7 +57,7 @@ class Redistribution:
 
 
 @lru_cache
-def slope_polynomial(k: float) -> tuple[float, ...] | None:
+def slope_polynomial(k: float) -> np.ndarray | None:
     """d as a polynomial in z = (f - 1/2)^2 on [0, 1/4], or None if 8 terms miss it by more than 1e-7.
 
     sech^2(k sqrt(z)) is analytic up to z = -(pi / 2k)^2, so Chebyshev interpolation gains about a digit per term at k = 2.
@@ -70,7 +70,7 @@ def slope_polynomial(k: float) -> tuple[float, ...] | None:
     fit = np.polynomial.Chebyshev.interpolate(slope, POLYNOMIAL_TERMS - 1, domain).convert(kind=np.polynomial.Polynomial)
     probe = np.linspace(*domain, 1001)
     error = np.abs(fit(probe) - slope(probe)).max()
-    return tuple(fit.coef) if error < POLYNOMIAL_ERROR else None
+    return np.resize(fit.coef, POLYNOMIAL_TERMS).astype(np.float32) if error < POLYNOMIAL_ERROR else None
 
 
 def _slope_constant(value: Scalar) -> bool:

@@ -131,7 +131,7 @@ def test_gradient_scale_counts_a_sample_or_the_batch(numel: str, n: int) -> None
     quantizer = make(4, numel=numel)
     x = torch.rand(5, 3, 4)
     quantizer(x)
-    assert quantizer._levels(x).grad_scale == pytest.approx(1 / math.sqrt(n * 15))
+    assert quantizer._levels(x, False).grad_scale == pytest.approx(1 / math.sqrt(n * 15))
 
 
 def test_gradient_scale_of_a_weight_counts_what_shares_a_step() -> None:
@@ -139,7 +139,7 @@ def test_gradient_scale_of_a_weight_counts_what_shares_a_step() -> None:
     for granularity, n in (("tensor", 12), ("channel", 4)):
         quantizer = make(4, "weight", granularity)
         quantizer(x)
-        assert quantizer._levels(x).grad_scale == pytest.approx(1 / math.sqrt(n * 7))
+        assert quantizer._levels(x, True).grad_scale == pytest.approx(1 / math.sqrt(n * 7))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])

@@ -73,7 +73,8 @@ def test_the_polynomial_is_the_slope(k: float) -> None:
     z = (0.5 - offset.abs()).numpy() ** 2
     polynomial = slope_polynomial(k)
     assert polynomial is not None
-    assert np.abs(np.polynomial.polynomial.polyval(z, polynomial) - Redistribution(k)(offset.clone()).numpy()).max() < 1e-7
+    found = np.polynomial.polynomial.polyval(z, polynomial)
+    assert np.abs(found - Redistribution(k)(offset.clone()).numpy()).max() < 2e-7  # 1e-7, and the coefficients' float32
 
 
 def test_a_steep_slope_has_no_short_polynomial() -> None:
