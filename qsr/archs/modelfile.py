@@ -28,6 +28,7 @@ from qsr.options import from_json
 FORMAT = 1
 METADATA_KEY = "qsr"
 LATEST = "net_g_latest.safetensors"
+CHECKPOINT = "model.safetensors"  # in a checkpoint's folder, beside the training state
 
 
 def versions() -> dict[str, str]:
@@ -71,15 +72,16 @@ class ModelInfo:
 
 
 def find_model(path: Path | str) -> Path:
-    """The model file meant by `path`: itself, or an experiment's latest (else its newest) one. FormatError if none."""
+    """The model file meant by `path`: itself, or the latest (else the newest) of an experiment or checkpoint. FormatError if none."""
     path = Path(path)
     if path.is_file():
         return path
     if not path.exists():
         raise FormatError("no such file or experiment", where=str(path))
     folder = path / "models" if (path / "models").is_dir() else path
-    if (folder / LATEST).is_file():
-        return folder / LATEST
+    for name in (LATEST, CHECKPOINT):
+        if (folder / name).is_file():
+            return folder / name
     newest = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
     if not newest:
         raise FormatError(

@@ -74,6 +74,14 @@ def test_newest_without_latest(tmp_path: Path, make_options) -> None:
     assert modelfile.read_info(tmp_path).iteration == 0
 
 
+def test_checkpoint_folder(tmp_path: Path, make_options) -> None:
+    options = make_options()
+    modelfile.save_model(tmp_path / "model.safetensors", archs.build(options), ModelInfo(options.to_json()))
+    save_file({"moment": torch.zeros(1)}, tmp_path / "training.safetensors")
+    os.utime(tmp_path / "model.safetensors", (0, 0))
+    assert modelfile.find_model(tmp_path) == tmp_path / "model.safetensors"
+
+
 def test_versions_are_written(saved) -> None:
     assert modelfile.read_info(saved[0]).versions == modelfile.versions()
     assert set(modelfile.versions()) == {"qsr", "torch", "python"}
