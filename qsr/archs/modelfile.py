@@ -72,7 +72,10 @@ class ModelInfo:
 
 
 def find_model(path: Path | str) -> Path:
-    """The model file meant by `path`: itself, or the latest (else the newest) of an experiment or checkpoint. FormatError if none."""
+    """The model file that `path` means: itself, or the latest (else the newest) in an experiment's or checkpoint's folder.
+
+    Raises FormatError if there is none.
+    """
     path = Path(path)
     if path.is_file():
         return path
