@@ -40,7 +40,7 @@ def write_pictures(root: Path) -> Path:
 
 
 def tiny_options(pictures: Path, root: Path, **sections: Any) -> Options:
-    """A run of 6 + 10 iterations through all stages; `sections` are merged over its sections, one level deep."""
+    """A run of 6 + 10 iterations through all stages; `sections` are merged over its sections, one level deep; None drops one."""
     plain: dict[str, Any] = {
         "name": "tiny",
         "scale": 2,
@@ -59,6 +59,8 @@ def tiny_options(pictures: Path, root: Path, **sections: Any) -> Options:
     }
     for name, values in sections.items():
         plain[name] = {**plain[name], **values} if isinstance(plain.get(name), dict) and isinstance(values, dict) else values
+    if plain["quant"] is None:
+        plain["train"]["fp_iter"] = 0
     return from_dict({name: value for name, value in plain.items() if value is not None})
 
 

@@ -1,0 +1,80 @@
+"""`train`: finished runs, other precisions and layouts, threads that change nothing (reliability T8), refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from train_drill import assert_same, outcome, tiny_options
+
+from qsr.errors import ExperimentBusy, OptionsError
+from qsr.train.lock import ExperimentLock
+from qsr.train.run import train
+
+
+def quiet(line: str) -> None:
+    """Nobody listens."""
+
+
+def test_a_finished_run_is_returned_as_it_is(pictures: Path, tmp_path: Path) -> None:
+    options = tiny_options(pictures, tmp_path)
+    first = train(options, notify=quiet)
+    before = outcome(first.folder)
+    again = train(options, auto_resume=True, notify=quiet)
+    assert again == first
+    assert_same(outcome(first.folder), before)
+
+
+def test_more_iterations_continue_a_finished_run(pictures: Path, tmp_path: Path) -> None:
+    train(tiny_options(pictures, tmp_path, depth=None), notify=quiet)
+    longer = train(tiny_options(pictures, tmp_path, depth=None, train={"total_iter": 12}), auto_resume=True, notify=quiet)
+    assert longer.iteration == 18
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_loader_threads_do_not_change_a_bit(pictures: Path, tmp_path: Path, threads: int) -> None:
+    results = []
+    for workers in (0, threads):
+        root = tmp_path / str(workers)
+        data = {"train": {"dataroot_gt": str(pictures / "train"), "gt_size": 8, "num_worker_per_gpu": workers}}
+        options = tiny_options(pictures, root, depth=None, quant=None, datasets=data)
+        train(options, notify=quiet)
+        results.append(outcome(root / "tiny"))
+    assert_same(*results)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"amp": "bf16"},
+        {"deterministic": True},
+        {"channels_last": False},
+        {"train": {"pixel_opt": {"type": "CharbonnierLoss"}, "optim_g": {"type": "AdamW", "lr": 1e-3, "weight_decay": 0.01}}},
+    ],
+    ids=["bf16", "deterministic", "contiguous", "charbonnier-adamw"],
+)
+def test_trains_with(pictures: Path, tmp_path: Path, sections: dict[str, Any]) -> None:
+    try:
+        result = train(tiny_options(pictures, tmp_path, **sections), notify=quiet)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert result.iteration == 16
+    tensors = outcome(result.folder)["tensors"]
+    assert {kind for name, (kind, _) in tensors.items() if name.endswith(("step", "shift"))} == {"<f4"}
+
+
+@pytest.mark.nightly
+def test_trains_compiled(pictures: Path, tmp_path: Path) -> None:
+    assert train(tiny_options(pictures, tmp_path, compile=True), notify=quiet).iteration == 16
+
+
+def test_a_second_process_is_refused(pictures: Path, tmp_path: Path) -> None:
+    with ExperimentLock(tmp_path / "tiny"), pytest.raises(ExperimentBusy):
+        train(tiny_options(pictures, tmp_path), notify=quiet)
+
+
+def test_a_file_without_training_is_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="nothing to train"):
+        train(tiny_options(pictures, tmp_path).model_copy(update={"train": None}), notify=quiet)
