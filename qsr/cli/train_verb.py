@@ -16,11 +16,17 @@ class Launcher(StrEnum):
 
 def command(
     opt: Annotated[Path, typer.Option("-opt", "--opt", help="Option file (YAML).")],
-    auto_resume: Annotated[bool, typer.Option("--auto_resume", "--auto-resume", help="Continue from the newest checkpoint.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an existing experiment away and start again.")] = False,
-    launcher: Annotated[Launcher, typer.Option(help="pytorch: insist on torchrun (found by itself otherwise).")] = Launcher.none,
+    auto_resume: Annotated[
+        bool, typer.Option("--auto_resume", "--auto-resume", help="Continue from the newest checkpoint.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an existing experiment away, start again.")] = False,
+    launcher: Annotated[
+        Launcher, typer.Option(help="pytorch: insist on torchrun (found by itself).")
+    ] = Launcher.none,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. quant.w_bits=4.")] = None,
-    force_yml: Annotated[list[str] | None, typer.Option("--force_yml", help="The same in BasicSR's spelling, e.g. quant:w_bits=4.")] = None,
+    force_yml: Annotated[
+        list[str] | None, typer.Option("--force_yml", help="The same in BasicSR's spelling, e.g. quant:w_bits=4.")
+    ] = None,
     local_rank: Annotated[int | None, typer.Option("--local-rank", "--local_rank", hidden=True)] = None,
 ) -> None:
     """Train a network: full-precision stage, quantization, checkpoints, validation, all as the option file says."""

@@ -20,7 +20,8 @@ from qsr.options.schema import Options
 from qsr.train import checkpoint
 from qsr.train.state import read_facts
 
-OWN = ("checkpoints", "models", "visualization", "numerical", "tb_logger", "options.yml", "options.json", "metrics.jsonl", "train.log")
+_FOLDERS = ("checkpoints", "models", "visualization", "numerical", "tb_logger")
+OWN = (*_FOLDERS, "options.yml", "options.json", "metrics.jsonl", "train.log")
 """What a run writes, and all that --overwrite removes."""
 
 
@@ -64,7 +65,8 @@ def _resume_point(options: Options, folder: Path, auto_resume: bool, say: Callab
     if options.path.resume_state:
         chosen = Path(options.path.resume_state)
         if not chosen.is_dir():
-            raise FormatError("no such checkpoint folder", where=str(chosen), hint="path.resume_state names checkpoints/<iteration>")
+            hint = "path.resume_state names checkpoints/<iteration>"
+            raise FormatError("no such checkpoint folder", where=str(chosen), hint=hint)
         checkpoint.verify(chosen)
         return chosen
     if auto_resume:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from qsr.archs import depth
 from qsr.archs.convert import write_basicsr
@@ -17,6 +17,7 @@ from qsr.errors import EnvironmentFault, NumericalError
 from qsr.evaluate.benchmark import SetResult
 from qsr.files import write_atomic
 from qsr.options.schema import Options
+from qsr.quant import LayerReport
 from qsr.train import checkpoint, finite, state
 from qsr.train.board import Board
 from qsr.train.distributed import Team
@@ -97,7 +98,7 @@ class Job:
         self.journal.say(f"stage: {stage.name}, iterations {stage.first + 1:,} to {stage.last:,}")
         self.progress.restart_clock()
 
-    def _first_network(self, stage: Stage):  # type: ignore[no-untyped-def]
+    def _first_network(self, stage: Stage) -> tuple[nn.Module, LayerReport]:
         if self._trainee is None:
             return stage.begin(None, self._pictures(), self.team.device)
         with self._trainee.averaged() as before:
@@ -127,7 +128,8 @@ class Job:
         with_crops = every > 0 and self.position.validations % every == 0 and self.team.is_main
         with self.trainee.averaged() as network:
             try:
-                results = self.validator.scores(network, self.team, pictures / f"{here:08d}", lambda: self.stop.name is not None)
+                place = pictures / f"{here:08d}"
+                results = self.validator.scores(network, self.team, place, lambda: self.stop.name is not None)
             except Interrupted:
                 self.stopping = True
                 return
@@ -136,8 +138,9 @@ class Job:
                 self.board.quantizers(here, network, next(self._pictures())[:1])
         best = self._remember(results)
         self._log_validation(results, best)
-        for name, picture in strips if self.board is not None else []:
-            self.board.picture(here, name, picture)
+        for name, picture in strips:
+            if self.board is not None:
+                self.board.picture(here, name, picture)
         if best and self.team.is_main:
             self._write_model("net_g_best", stage)
         self.progress.validated(mean_psnr(results))
@@ -166,7 +169,8 @@ class Job:
                 f"(best {high[0]:.4f} / {high[1]:.4f} at {top['iteration']:,}){' *' if best else ''}"
             )
         values = {row.dataset: {"psnr_y": row.psnr_y, "ssim_y": row.ssim_y} for row in results}
-        self.journal.row(self.position.iteration, {"validation": values, "protocol": self.validator.protocol.name, "best": best})
+        facts = {"validation": values, "protocol": self.validator.protocol.name, "best": best}
+        self.journal.row(self.position.iteration, facts)
         if self.board is not None:
             for name, scores in values.items():
                 self.board.scalars(self.position.iteration, scores, group=f"val/{name}")
@@ -181,7 +185,8 @@ class Job:
         generators = state.random_state(self.team)
         if not finite.all_finite(list(self.trainee.network.state_dict().values())):
             raise NumericalError(
-                f"a weight is NaN or Inf at iteration {self.position.iteration}; not saved", where=str(self.folder),
+                f"a weight is NaN or Inf at iteration {self.position.iteration}; not saved",
+                where=str(self.folder),
                 hint="set train.nan_check_freq: 1 to learn where it came from; --auto_resume goes back to the last good state",
             )
         self._dirty = False
@@ -196,7 +201,12 @@ class Job:
 
     def _write(self, stage: Stage, generators: dict[str, Tensor]) -> None:
         fill = partial(
-            state.write_files, trainee=self.trainee, stage=stage, position=self.position, options=self.options, generators=generators
+            state.write_files,
+            trainee=self.trainee,
+            stage=stage,
+            position=self.position,
+            options=self.options,
+            generators=generators,
         )
         logger, here = self.options.logger, self.position.iteration
         written = checkpoint.write(self.folder / "checkpoints", here, fill, logger.keep_checkpoints)

@@ -46,9 +46,7 @@ class ExperimentLock:
         os.pwrite(self._handle, json.dumps(holder).encode(), 0)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None) -> None:
         os.ftruncate(self._handle, 0)
         os.close(self._handle)
 

@@ -1,6 +1,6 @@
 """Progress for a person: a bar on a terminal, BasicSR-shaped lines everywhere else.
 
-    [quantsr_x2][epoch:  3, iter:   1,200, lr:(2.000e-04,)] [eta: 0:12:41, time (data): 0.043 (0.001)] l_pix: 1.9481e-02
+[quantsr_x2][epoch:  3, iter:   1,200, lr:(2.000e-04,)] [eta: 0:12:41, time (data): 0.043 (0.001)] l_pix: 1.9481e-02
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Progress:
     ) -> None:
         self.name, self.total, self.period, self.epoch = name, total, period, epoch
         self.journal: Journal | None = None
-        self._bar = _make_bar() if active and lines is None and sys.stdout.isatty() else None
+        self._bar: Any = _make_bar() if active and lines is None and sys.stdout.isatty() else None
         self._task: Any = None
         self._lines = lines
         self._window = [0, 0.0, 0.0]  # iterations, seconds in them, seconds waited for data
@@ -40,9 +40,7 @@ class Progress:
             self._task = self._bar.add_task(self.name, total=self.total, loss="-", psnr="-", rate="-", wait="-")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -52,7 +52,9 @@ def train(
     NumericalError, StoppedOnRequest (after saving), EnvironmentFault (device, or the last save failed).
     """
     if options.train is None or "train" not in options.datasets:
-        raise OptionsError("nothing to train: the option file needs the sections `train` and `datasets.train`", where=options.name)
+        raise OptionsError(
+            "nothing to train: the option file needs the sections `train` and `datasets.train`", where=options.name
+        )
     folder = experiment.folder_of(options)
     with ExitStack() as held:
         members = held.enter_context(team(options.device, launcher))
@@ -73,9 +75,7 @@ def train(
     return TrainOutcome(folder, job.position.iteration, job.position.results)
 
 
-def _job(
-    options: Options, folder: Path, members: Team, progress: Progress, journal: Journal, held: ExitStack
-) -> Job:
+def _job(options: Options, folder: Path, members: Team, progress: Progress, journal: Journal, held: ExitStack) -> Job:
     dataset = options.datasets["train"]
     pictures = TrainingSet(dataset, options.scale, options.manual_seed)
     batch = dataset.batch_size_per_gpu
@@ -83,7 +83,7 @@ def _job(
     held.callback(loader.close)
     per_step = batch * members.world * stages.train_section(options).accumulate
     progress.epoch = max(len(pictures) / per_step, 1.0)
-    journal.say(f"{len(pictures)} training pictures ({pictures.cached}), {per_step} patches per iteration, on {members.device}")
+    journal.say(f"{len(pictures)} training pictures ({pictures.cached}), {per_step} patches per step, {members.device}")
     return Job(
         options=options,
         folder=folder,

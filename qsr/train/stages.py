@@ -45,7 +45,7 @@ class Stage:
     origin: int
     lr: float
     continues: bool = False
-    freeze: str | None = None
+    freeze: depth.Importance | None = None
 
     def build(self) -> tuple[nn.Module, LayerReport]:
         """The network's structure with its layer table; weights are the initialisation's until a checkpoint fills them."""

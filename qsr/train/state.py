@@ -64,7 +64,8 @@ def write_files(
     tensors |= {f"optim/{name}": value for name, value in optim.state(trainee.optimiser).items()}
     tensors |= generators
     write_synced(folder / "training.safetensors", save({name: value.cpu().contiguous() for name, value in tensors.items()}))
-    facts = {"version": VERSION, **asdict(position), "world": len(generators["rng/cpu"]), "options": options.to_json(), **versions()}
+    made_by = {"world": len(generators["rng/cpu"]), "options": options.to_json(), **versions()}
+    facts = {"version": VERSION, **asdict(position), **made_by}
     write_synced(folder / "state.json", json.dumps(facts, indent=1).encode())
 
 
@@ -89,7 +90,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """state.json of a verified checkpoint; FormatError if a later version wrote it."""
     facts: dict[str, Any] = json.loads((folder / "state.json").read_bytes())
     if facts["version"] != VERSION:
-        raise FormatError(f"checkpoint of version {facts['version']}, this qsr reads {VERSION}", where=str(folder), hint="upgrade qsr")
+        message = f"checkpoint of version {facts['version']}, this qsr reads {VERSION}"
+        raise FormatError(message, where=str(folder), hint="upgrade qsr")
     return facts
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from qsr.quant import LayerReport
 from qsr.train import optim
 from qsr.train.ema import Ema
-from qsr.train.optim import Adam
 from qsr.train.stages import Stage, train_section
 
 
@@ -22,7 +22,7 @@ class Trainee:
 
     network: nn.Module
     forward: nn.Module
-    optimiser: Adam
+    optimiser: Optimizer
     ema: Ema | None
     report: LayerReport
     memory_format: torch.memory_format

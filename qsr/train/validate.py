@@ -23,12 +23,12 @@ from qsr.report.crops import comparison
 from qsr.train.distributed import Team
 
 
-class Interrupted(Exception):  # noqa: N818 - no error: the validation was given up because the run is to stop
+class Interrupted(Exception):
     """A stop request arrived between two pictures."""
 
 
 class Validator:
-    """The validation sets of an option file (`datasets.val`, `val_2`, ...), opened once; damaged or missing ones raise DataError."""
+    """The validation sets of an option file (`datasets.val`, `val_2`, ...), opened once; a missing one raises DataError."""
 
     def __init__(self, options: Options) -> None:
         self.protocol: Protocol = default(options.scale)
@@ -47,9 +47,7 @@ class Validator:
             if phase.startswith("val")
         ]
 
-    def scores(
-        self, network: nn.Module, team: Team, pictures: Path, stop_asked: Callable[[], bool]
-    ) -> list[SetResult]:
+    def scores(self, network: nn.Module, team: Team, pictures: Path, stop_asked: Callable[[], bool]) -> list[SetResult]:
         """One result per set, the same on every rank. A collective: every rank calls it.
 
         pictures: folder for the upscaled pictures (val.save_img). Raises Interrupted when a single process is asked to stop.

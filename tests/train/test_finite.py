@@ -74,9 +74,7 @@ def test_the_source_is_named_and_the_last_checkpoint_is_finite(
         assert finite.all_finite(list(tensors.values()))
 
 
-def test_a_weight_that_went_unnoticed_is_never_saved(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_weight_that_went_unnoticed_is_never_saved(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stepped = Job.stepped
 
     def poisoned(self: Job, iteration: int) -> None:

@@ -40,7 +40,7 @@ def write_pictures(root: Path) -> Path:
 
 
 def tiny_options(pictures: Path, root: Path, **sections: Any) -> Options:
-    """A run of 6 + 10 iterations through all stages; `sections` are merged over its sections, one level deep; None drops one."""
+    """A run of 6 + 10 iterations through all stages; `sections` are merged over its sections, one deep; None drops one."""
     plain: dict[str, Any] = {
         "name": "tiny",
         "scale": 2,
