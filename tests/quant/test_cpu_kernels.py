@@ -81,8 +81,32 @@ def test_any_strides_are_taken(shift_shape: tuple[int, ...] | None) -> None:
     assert torch.allclose(loops[1][0], torch_ops[1][0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("shape", "shift_shape", "channels_last"),
+    [
+        ((7, 4, 11, 13), (1, 4, 1, 1), True),
+        ((7, 4, 11, 13), (1, 4, 1, 1), False),
+        ((7, 4, 11, 13), None, False),
+        ((9, 5, 6), (1, 6), False),
+    ],
+)
+def test_threads_change_no_bit(shape: tuple[int, ...], shift_shape: tuple[int, ...] | None, channels_last: bool) -> None:
+    x, grad, shift = case(shape, shift_shape, channels_last)
+    whole = passes(x, grad, shift, Redistribution(2.0), True)
+    results = []
+    for threads in (1, 3):
+        with mock.patch.object(cpu_kernels, "PIECE", 100), mock.patch.object(torch, "get_num_threads", return_value=threads):
+            assert len(cpu_kernels.Layout(x, shift).pieces) > 2
+            results.append(passes(x, grad, shift, Redistribution(2.0), True))
+    for one, three in zip((results[0][0], *results[0][1]), (results[1][0], *results[1][1]), strict=True):
+        assert torch.equal(one, three)
+    assert torch.equal(results[0][0], whole[0])
+    assert torch.equal(results[0][1][0], whole[1][0])
+    assert (results[0][1][1] - whole[1][1]).abs() < 1e-6 * grad.abs().sum()
+
+
 def test_repeats_bit_for_bit() -> None:
-    x, grad, shift = case((3, 16, 40, 40), (1, 16, 1, 1), True)
+    x, grad, shift = case((2, 16, 40, 40), (1, 16, 1, 1), True)
     first, second = (passes(x, grad, shift, Redistribution(2.0), True)[1] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
