@@ -182,6 +182,7 @@ def describe(options: Options, how: HowToRun) -> dict[str, Any]:
     if how.self_ensemble:
         notes.append("ours uses self-ensemble (eight passes), the published rows do not")
     kind = {"label": label, "method": method, "w_bits": w_bits, "a_bits": a_bits, "blocks": blocks, "size": size}
+    kind["published_blocks"] = blocks if _has_own_row(options, blocks) else None
     return {**kind, "depth": how.depth, "self_ensemble": how.self_ensemble, "notes": notes}
 
 
@@ -189,12 +190,16 @@ def _differences(options: Options, size: str, blocks: int | None) -> list[str]:
     """Why our row is not the published one's like: another size of network, layers with other bits."""
     network, found = options.network_g, []
     paper = PAPER_SIZE["SwinIR" if isinstance(network, SwinIR) else "SRResNet"]
-    deep_quantsr = isinstance(network, SRResNet) and network.num_feat == 64 and blocks in (8, 32)
-    if not isinstance(network, SRResNet | SwinIR) or (size != paper and not deep_quantsr):
+    if not isinstance(network, SRResNet | SwinIR) or (size != paper and not _has_own_row(options, blocks)):
         found.append(f"ours is {size}, the published network {paper}")
     if options.quant and (options.quant.skip or options.quant.rules):
         found.append("ours has exceptions by layer (quant.skip, quant.rules)")
     return found
+
+
+def _has_own_row(options: Options, blocks: int | None) -> bool:
+    """The paper gives the convolutional network at three depths."""
+    return isinstance(options.network_g, SRResNet) and options.network_g.num_feat == 64 and blocks in (8, 16, 32)
 
 
 def protocol_of(options: Options) -> Protocol:

@@ -89,7 +89,7 @@ class Upscaler:
         return result
 
     def _forward(self, lr: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.ascontiguousarray(lr)).to(self.device)
+        x = torch.from_numpy(np.array(lr)).to(self.device)  # a copy: decoded pictures may be read-only
         x = x.permute(2, 0, 1).unsqueeze(0).float() / 255  # (1, 3, h, w)
         y = _ensemble(self.network, x) if self.self_ensemble else self.network(x)
         if not torch.isfinite(y).all():

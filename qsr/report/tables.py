@@ -61,7 +61,7 @@ def result_table(results: Mapping[str, Any]) -> ResultTable:
 
 def _published(results: Mapping[str, Any], row: Mapping[str, Any]) -> Published | None:
     bits = (results.get("w_bits"), results.get("a_bits"))
-    return published(results.get("method", ""), row["scale"], *bits, row["dataset"], results.get("blocks"))
+    return published(results.get("method", ""), row["scale"], *bits, row["dataset"], results.get("published_blocks"))
 
 
 def _cells(row: Mapping[str, Any], theirs: Published | None) -> tuple[str, ...]:
