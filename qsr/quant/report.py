@@ -72,7 +72,7 @@ class LayerReport:
         head = ("module", "kind", "params", "w", "a", "granularity", "activation quantizer", "full precision because")
         body = [
             (
-                row.module,
+                row.module or "(the network itself)",
                 row.kind,
                 str(row.params),
                 _bits(row.w_method, row.w_bits),
