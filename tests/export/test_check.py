@@ -11,6 +11,7 @@ import pytest
 from qsr.errors import FormatError
 from qsr.export.check import check_tensors
 from qsr.export.header import PackedLayer
+from qsr.runtime import pack_bits
 
 FIRST = "body.0.conv1"
 
@@ -47,6 +48,7 @@ def test_codes_come_back(parts) -> None:
         ("conv_last.weight", np.zeros((3, 5, 3, 1), np.float32), "of another shape"),
         ("stranger", np.zeros(3, np.float32), "unexpected (stranger)"),
         ("body.order", np.array([0, 0]), "each block's number once"),
+        ("body.order", np.full((2, 2), -1), "each block's number once"),
     ],
 )
 def test_wrong_tensors(name: str, value: Any, said: str, parts, refused) -> None:
@@ -76,6 +78,7 @@ def test_every_tensor_is_needed(parts, refused) -> None:
         ({"a_bits": 32, "a_signed": True}, "false where there are no codes"),
         ({"a_narrow": True}, "a_narrow True instead of False"),
         ({"w_narrow": True}, "w_narrow"),
+        ({"w_bits": 32, "w_narrow": True}, "false where there are no codes"),
         ({"shape": [5, 5, 9, 1]}, "shape"),
         ({"shape": [5, 5, 3, 3, 1]}, "expected 4 numbers"),
         ({"shape": [2**40, 2**40, 3, 3]}, "could overflow"),
@@ -108,3 +111,21 @@ def test_accumulator_is_exact_up_to_the_last_term(parts) -> None:
         else:
             with pytest.raises(FormatError, match=r"layers: l: shape \[1, 65794\]: int32 accumulator"):
                 check_tensors(header, tensors)
+
+
+def test_an_operand_has_a_scale_and_nothing_else(parts) -> None:
+    layer = plain_layer(kind="operand", shape=(), w_bits=32)
+    header = parts[1].model_copy(update={"layers": (layer,)})
+    tensors = {"l.act.scale": np.ones((), np.float32)}
+    assert check_tensors(header, tensors) == {}
+    with pytest.raises(FormatError, match=r"l\.act\.shift: an operand of a product has no shift"):
+        check_tensors(header, tensors | {"l.act.shift": np.zeros((), np.float32)})
+
+
+def test_narrow_codes_leave_out_the_lowest_level(parts) -> None:
+    tensors, header = parts
+    tensors = tensors | {f"{FIRST}.weight.codes": pack_bits(np.resize([-4, 3], 225), 3, signed=True)}
+    assert check_tensors(header, tensors)[FIRST].min() == -4
+    narrow = header.model_copy(update={"layers": (header.layers[0].model_copy(update={"w_narrow": True}), *header.layers[1:])})
+    with pytest.raises(FormatError, match=r"body\.0\.conv1\.weight\.codes: found code -4, expected -3 or more"):
+        check_tensors(narrow, tensors)

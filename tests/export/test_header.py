@@ -68,6 +68,14 @@ def test_unknown_and_missing_keys_by_name(parts, refused) -> None:
         assert str(path[-1]) in message
 
 
+@pytest.mark.parametrize(("key", "value"), [("w_bits", "3"), ("w_bits", 3.0), ("stride", True), ("a_signed", 1), ("name", 7)])
+def test_no_value_is_converted(key: str, value: Any, parts) -> None:
+    plain = json.loads(parts[1].to_text())
+    plain["layers"][0][key] = value
+    with pytest.raises(FormatError, match=rf"layers\.0\.{key}: "):
+        parse_header(json.dumps(plain), "net.qsr")
+
+
 @pytest.mark.parametrize("version", ["qsr.packed/1", "qsr.packed", 1, None])
 def test_other_versions(version: Any, parts, refused) -> None:
     plain = json.loads(parts[1].to_text()) | {"format": version}
