@@ -19,17 +19,24 @@ def command(
     from qsr.report.tables import small_table
     from qsr.train.demo import run_demo
 
-    console = Console()
+    console = Console(highlight=False)
     result = run_demo(opt or ready_file("demo.yml"), tuple(settings or ()), say=console.print)
     console.print(small_table({"bicubic": result.bicubic, "ours": result.ours}))
     verdict = "above" if result.gain >= 0 else "below"
     console.print(f"The quantized network is {abs(result.gain):.2f} dB {verdict} bicubic on pictures that it never saw.")
-    console.print(f"Upscaled picture    {result.picture}")
-    console.print(f"Zoomed comparison   {result.crops}")
+    packed = result.exported
     console.print(
+        f"Packed file         {packed.path}: {packed.sizes.file:,} bytes; the float model file has {packed.model_bytes:,}\n"
+        f"Upscaled picture    {result.picture}\n"
+        f"Zoomed comparison   {result.crops}\n"
         "Try next\n"
-        f"  qsr info {result.experiment}                  what the model file knows about itself\n"
-        f"  qsr complexity {result.experiment}            parameters and operations, layer by layer\n"
-        "  qsr test --bicubic --sets Set5 --scale 2     the protocol on a benchmark set (put it below datasets/)\n"
-        "  qsr train -opt options/quantsr_x4_w2a2.yml   the paper's network; `qsr data list` names the pictures it needs"
+        f"  qsr info {result.experiment}\n"
+        "      what the model file knows about itself\n"
+        f"  qsr complexity {result.experiment}\n"
+        "      parameters and operations, layer by layer\n"
+        "  qsr data list\n"
+        "      the picture sets, where they come from, and how `qsr data add` lays them out\n"
+        "  qsr train -opt options/quantsr_x4_w2a2.yml\n"
+        "      the paper's network, once DIV2K is there",
+        soft_wrap=True,
     )
