@@ -33,6 +33,9 @@ ROWS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
     "lsq_w2a2": ("lsq_x2_w2a2.yml", (), "fp"),
     "rlq_noshift_w2a2": ("rlq_x2_w2a2.yml", ("quant.shift=false",), "fp"),
     "dqa_w4a4": ("dqa_x2_w4a4.yml", (), "fp"),
+    # one depth only: what the supernet's 16-block sub-network is compared with, same start and iterations
+    "deep16_w4a4": ("rlq_x2_w4a4.yml", ("depth.dqa.depths=[16]",), "fp"),
+    "t_w4a4": ("quantsr_t_x2_w4a4.yml", (), None),
 }
 
 
@@ -52,6 +55,8 @@ def train(row: str, seed: int, data: Path) -> float:
         f"manual_seed={seed}",
         f"datasets.train.dataroot_gt={data / 'train' / 'BSD400'}",
         f"datasets.val.dataroot_gt={data / 'benchmark' / 'Set5' / 'HR'}",
+        "val.val_freq=1500",
+        "val.crops_every=0",
         *overrides,
     ]
     if start:
@@ -65,9 +70,9 @@ def measure(row: str, seed: int, data: Path, depth: int | None = None) -> dict[s
     """PSNR_Y and SSIM_Y per set of a trained row."""
     name = experiment(row, seed)
     out = Path("results") / name / f"depth{depth or 0}.json"
-    arguments = ["test", f"experiments/{name}", "--sets", ",".join(SETS), "--data-root", str(data / "benchmark"), "--json", str(out)]
+    where = ["--sets", ",".join(SETS), "--data-root", str(data / "benchmark"), "--json", str(out)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    qsr(*arguments, *(("--depth", str(depth)) if depth else ()))
+    qsr("test", f"experiments/{name}", *where, *(("--depth", str(depth)) if depth else ()))
     return {r["dataset"]: (r["psnr_y"], r["ssim_y"]) for r in json.loads(out.read_text())["rows"]}
 
 
