@@ -10,6 +10,10 @@ from qsr.evaluate import metrics
 from qsr.evaluate.golden import CROPS, pairs
 
 
+# basicsr rounds Y to float32. Over many pixels that averages out; where a single pixel differs by one level it is seen.
+FLOAT32_SHOWS = {("one_pixel", True): 2e-4}
+
+
 @pytest.fixture(scope="module")
 def theirs():
     from qsr.compat.basicsr import import_basicsr
@@ -31,5 +35,5 @@ def test_the_same_numbers(theirs, name, crop, y):
     bgr = [np.ascontiguousarray(picture[..., ::-1]) for picture in (output, truth)]
     psnr = theirs.calculate_psnr(*bgr, crop_border=crop, test_y_channel=y)
     ssim = theirs.calculate_ssim(*bgr, crop_border=crop, test_y_channel=y)
-    assert metrics.psnr(output, truth, crop, y) == pytest.approx(psnr, abs=1e-6)
+    assert metrics.psnr(output, truth, crop, y) == pytest.approx(psnr, abs=FLOAT32_SHOWS.get((name, y), 1e-6))
     assert metrics.ssim(output, truth, crop, y) == pytest.approx(ssim, abs=1e-6)
