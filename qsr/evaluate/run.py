@@ -81,7 +81,7 @@ def _sets(
             yield open_folders(
                 dataset.dataroot_gt,
                 dataset.dataroot_lq,
-                scale,
+                scale=scale,
                 tmpl=dataset.filename_tmpl,
                 name=name,
                 meta_info=dataset.meta_info_file,
