@@ -41,7 +41,7 @@ def train_loop(job: Job) -> None:
                     where=str(job.folder),
                     hint="--auto_resume continues",
                 )
-            if job.position.iteration == stage.last:
+            if job.position.iteration >= stage.last:
                 break
             iteration = job.position.iteration + 1
             t = iteration - 1 - stage.origin

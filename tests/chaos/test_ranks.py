@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import train_drill
 from safetensors.numpy import load_file
 from train_drill import assert_same, outcome, run, run_ranks, tiny_options
 
@@ -17,6 +22,8 @@ from qsr.data.benchmark import open_folders
 from qsr.evaluate.benchmark import evaluate_set
 from qsr.evaluate.protocol import default
 from qsr.evaluate.upscale import Upscaler
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
@@ -61,3 +68,21 @@ def test_two_ranks_with_half_the_batch_are_one_with_the_whole(two_ranks: Path, p
     alone = load_file(tmp_path / "tiny" / "models" / "net_g_full-precision.safetensors")
     for name, value in alone.items():
         np.testing.assert_allclose(ranked[name], value, rtol=0, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.nightly
+def test_torchrun_restarts_all_when_one_rank_is_killed(two_ranks: Path, pictures: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "options.json"
+    plain.write_text(json.dumps(one_patch_each(pictures, tmp_path).to_json()))
+    launch = ["torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1", f"--master-port={free_port()}"]
+    paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, train_drill.__file__, str(plain)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Signal 9" in done.stderr or "SIGKILL" in done.stderr, "rank 1 was to be killed"
+    assert_same(outcome(tmp_path / "tiny"), outcome(two_ranks))

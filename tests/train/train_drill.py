@@ -6,6 +6,7 @@ imports. A process that is to die does so at a chosen iteration or at a chosen f
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from qsr.errors import QsrError
 from qsr.options import from_dict
 from qsr.options.schema import Options
 
+PATIENCE = 100  # seconds; a run takes two, on a busy machine ten times that
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["qsr.train.run", "torch._dynamo", "numba"])
 
@@ -74,7 +76,7 @@ def start(options: Options, environment: dict[str, str] | None = None, **how: An
 def run(options: Options, **how: Any) -> int:
     """Train in a process of its own; the exit code (negative: killed by that signal)."""
     process = start(options, **how)
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode is not None, "the run hangs"
     return process.exitcode
 
@@ -88,7 +90,7 @@ def run_ranks(options: Options, world: int, port: int, **how: Any) -> list[int]:
         own = {key: value for key, value in how.items() if not key.startswith("rank")} | how.get(f"rank{rank}", {})
         processes.append(start(options, variables, **own))
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
         assert process.exitcode is not None, "a rank hangs"
     return [process.exitcode for process in processes]
 
@@ -105,6 +107,7 @@ def _trainer(
     from qsr.train.job import Job
     from qsr.train.run import train
 
+    faulthandler.dump_traceback_later(PATIENCE - 10, exit=True)  # a run that hangs says where
     torch.set_num_threads(1)
     stepped = Job.stepped
 
@@ -169,3 +172,13 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert [key for key, value in one["tensors"].items() if other["tensors"].get(key) != value] == []
     assert one["tensors"].keys() == other["tensors"].keys()
     assert one["rows"] == other["rows"]
+
+
+def _under_torchrun(plain_file: str) -> None:
+    """What a worker does: train and resume; at the first attempt rank 1 dies at iteration 8."""
+    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and os.environ["RANK"] == "1"
+    _trainer(json.loads(Path(plain_file).read_text()), {}, {"auto_resume": True, **({"die_at": 8} if first else {})})
+
+
+if __name__ == "__main__":
+    _under_torchrun(sys.argv[1])
