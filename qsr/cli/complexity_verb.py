@@ -19,9 +19,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Count parameters and operations of a trained network or of an option file."""
-    from rich.console import Console
     from rich.table import Table
 
+    from qsr.cli.console import open_console
     from qsr.errors import OptionsError
     from qsr.evaluate.complexity import complexity
     from qsr.evaluate.complexity_depth import described, image_size
@@ -37,7 +37,7 @@ def command(
 
         typer.echo(json.dumps(report.to_json(), indent=1))
         return
-    console = Console(highlight=False)
+    console = open_console()
     if per_layer:
         table = Table("layer", "kind", "w", "a", "parameters", "M MACs", "as counted: K params", "M ops", box=None)
         table.columns[0].no_wrap = True

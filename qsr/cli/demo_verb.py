@@ -13,13 +13,12 @@ def command(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. train.total_iter=200.")] = None,
 ) -> None:
     """Train, evaluate and look: five minutes on two cores, no download."""
-    from rich.console import Console
-
+    from qsr.cli.console import open_console
     from qsr.options.ready import ready_file
     from qsr.report.tables import small_table
     from qsr.train.demo import run_demo
 
-    console = Console(highlight=False)
+    console = open_console()
     result = run_demo(opt or ready_file("demo.yml"), tuple(settings or ()), say=console.print)
     console.print(small_table({"bicubic": result.bicubic, "ours": result.ours}))
     verdict = "above" if result.gain >= 0 else "below"

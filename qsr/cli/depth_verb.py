@@ -22,9 +22,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show every depth of a depth-dynamic network and pick the deepest that fits (exit 2 if none does)."""
-    from rich.console import Console
     from rich.table import Table
 
+    from qsr.cli.console import open_console
     from qsr.errors import OptionsError
     from qsr.evaluate.complexity_depth import Budget, amount, choose, image_size
 
@@ -36,7 +36,7 @@ def command(
 
         typer.echo(json.dumps(choice.to_json(), indent=1))
     else:
-        console = Console(highlight=False)
+        console = open_console()
         table = Table("depth", "params K", "ops G", "ms", "fits")
         for row in choice.rows:
             ms = "-" if row.ms is None else f"{row.ms:.1f}"

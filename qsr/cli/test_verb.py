@@ -33,8 +33,7 @@ def command(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the option file.")] = None,
 ) -> None:
     """Evaluate a trained network, an option file's network, or bicubic."""
-    from rich.console import Console
-
+    from qsr.cli.console import open_console
     from qsr.errors import OptionsError
     from qsr.evaluate import subject as subjects
     from qsr.evaluate.run import run_test
@@ -59,7 +58,7 @@ def command(
         subject.require_scale(one)
 
     folder = RESULTS / (name or subject.name)
-    console = Console(highlight=False)
+    console = open_console()
     with console.status("") as status:
         outcome = run_test(
             subject,

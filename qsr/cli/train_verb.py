@@ -20,9 +20,7 @@ def command(
         bool, typer.Option("--auto_resume", "--auto-resume", help="Continue from the newest checkpoint.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an existing experiment away, start again.")] = False,
-    launcher: Annotated[
-        Launcher, typer.Option(help="pytorch: insist on torchrun (found by itself).")
-    ] = Launcher.none,
+    launcher: Annotated[Launcher, typer.Option(help="pytorch: insist on torchrun (found by itself).")] = Launcher.none,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. quant.w_bits=4.")] = None,
     force_yml: Annotated[
         list[str] | None, typer.Option("--force_yml", help="The same in BasicSR's spelling, e.g. quant:w_bits=4.")
@@ -30,12 +28,11 @@ def command(
     local_rank: Annotated[int | None, typer.Option("--local-rank", "--local_rank", hidden=True)] = None,
 ) -> None:
     """Train a network: full-precision stage, quantization, checkpoints, validation, all as the option file says."""
-    from rich.console import Console
-
+    from qsr.cli.console import open_console
     from qsr.options import load
     from qsr.options.files_exist import check_files
 
-    console = Console(highlight=False)
+    console = open_console()
     resolved = load(opt, (*(settings or ()), *(force_yml or ())))
     if resolved.ignored:
         console.print("\n".join(str(key) for key in resolved.ignored), markup=False)
