@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=48, help="LR pixels")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", nargs="*", metavar="VARIANT", help="time these beside fp, for instance: --only rlq lsq")
     parser.add_argument("--profile", action="store_true", help="print where the rlq step spends its time")
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -108,7 +109,10 @@ def main() -> None:
     lq = torch.rand(args.batch, 3, args.patch, args.patch).to(memory_format=torch.channels_last)
     gt = F.interpolate(lq, scale_factor=2, mode="bicubic")
 
-    steps = {name: stepper(network, loops, lq, gt) for name, (network, loops) in variants(lq).items()}
+    wanted = {"fp", *args.only} if args.only else None
+    steps = {
+        name: stepper(network, loops, lq, gt) for name, (network, loops) in variants(lq).items() if not wanted or name in wanted
+    }
     for step in (*steps.values(), *steps.values()):
         step()
     times: dict[str, list[Times]] = {name: [] for name in steps}
