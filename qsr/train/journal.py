@@ -15,12 +15,16 @@ from qsr.files import write_atomic
 
 
 class Journal:
-    """say(line): terminal and train.log; row(facts): one JSON line with its iteration. Only rank 0 writes (`active`)."""
+    """say(line): terminal and train.log; row(facts): one JSON line with its iteration. Only rank 0 writes (`active`).
+
+    scalars: receives the numbers of every row as well (TensorBoard), or None.
+    """
 
     def __init__(self, folder: Path, terminal: Callable[[str], None], active: bool = True) -> None:
         self.folder = folder
         self.terminal = terminal
         self.active = active
+        self.scalars: Callable[[int, dict[str, float]], None] | None = None
         self._complained = False
 
     def say(self, line: str, level: str = "INFO") -> None:
@@ -34,6 +38,8 @@ class Journal:
 
     def row(self, iteration: int, facts: dict[str, Any]) -> None:
         self._append("metrics.jsonl", json.dumps({"iter": iteration, **facts}) + "\n")
+        if self.scalars is not None:
+            self.scalars(iteration, {name: value for name, value in facts.items() if isinstance(value, float)})
 
     def rewind(self, iteration: int) -> None:
         """Drop rows after `iteration`: a resumed run writes them again, and each iteration is to be there once."""

@@ -71,6 +71,7 @@ def train(
         if options.logger.use_tb_logger and members.is_main:
             job.board = Board(folder / "tb_logger", job.position.iteration)
             held.callback(job.board.close)
+            journal.scalars = job.board.scalars
         train_loop(job)
     return TrainOutcome(folder, job.position.iteration, job.position.results)
 

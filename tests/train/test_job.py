@@ -80,7 +80,10 @@ def test_writes_basicsr_files_on_request(run: tuple[TrainOutcome, list[str]]) ->
 def test_writes_crops_and_events(run: tuple[TrainOutcome, list[str]]) -> None:
     crops = sorted(path.name for path in (run[0].folder / "visualization").glob("*.png"))
     assert crops == [f"held-out_0_{iteration:08d}.png" for iteration in (6, 9, 16)]
-    assert list((run[0].folder / "tb_logger").glob("events.*"))
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(run[0].folder / "tb_logger")).Reload().Tags()
+    assert {"train/lr", "train/l_pix", "train/l_pix_4", "val/held-out/psnr_y"} <= set(events["scalars"])
+    assert any(name.startswith("codes/") for name in events["histograms"])
 
 
 def test_prints_the_layer_table_and_the_stages(run: tuple[TrainOutcome, list[str]]) -> None:

@@ -44,6 +44,14 @@ def test_a_log_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     assert "training goes on" in heard[0]
 
 
+def test_numbers_of_a_row_go_to_tensorboard_too(tmp_path: Path) -> None:
+    heard: list[tuple[int, dict[str, float]]] = []
+    journal = Journal(tmp_path, print)
+    journal.scalars = lambda iteration, values: heard.append((iteration, values))
+    journal.row(3, {"lr": 1e-4, "l_pix": 0.5, "validation": {}, "best": True})
+    assert heard == [(3, {"lr": 1e-4, "l_pix": 0.5})]
+
+
 def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     heard: list[str] = []
     journal = Journal(tmp_path, heard.append, active=False)
