@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,10 +76,10 @@ def command(
     console.print("written  " + ", ".join(map(str, written)), soft_wrap=True)
 
 
-def _tile(text: str) -> int | str | None:
-    if text in ("auto", "none"):
-        return None if text == "none" else "auto"
-    return _numbers("--tile", text)[0]
+def _tile(text: str) -> int | Literal["auto"] | None:
+    if text == "auto":
+        return "auto"
+    return None if text == "none" else _numbers("--tile", text)[0]
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...]:

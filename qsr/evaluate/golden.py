@@ -22,7 +22,7 @@ CROPS = (0, 2, 3, 4)
 
 def protocols() -> list[Protocol]:
     """Y, rounded Y and RGB, each at four borders."""
-    kinds = ({}, {"round_y": True}, {"y_channel": False})
+    kinds: tuple[dict[str, bool], ...] = ({}, {"round_y": True}, {"y_channel": False})
     return [Protocol(scale=max(crop, 1), crop=crop, **kind) for kind in kinds for crop in CROPS]
 
 

@@ -30,7 +30,7 @@ NOTE_COLLAPSE = "CADyQ at 2/2 collapsed in the paper's runs"
 NOTE_DOREFA_X4 = "in the paper DoReFa 2/2 is better than its own 4/4 at x4"
 NOTE_PLANES = "the paper's complexity counts one binary plane for FRBC, two for FRBT; the method needs two"
 NOTE_ENSEMBLE = "self-ensemble of eight passes; not comparable with single-pass rows"
-NOTE_SET14 = "two releases of Set14 are around: bicubic reads 0.09 dB higher on the other one"
+NOTE_SET14 = "two releases of Set14 are around; on the one that the papers did not use bicubic reads 0.09 dB higher"
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class Upscaler:
     def _in_tiles_that_fit(self, lr: np.ndarray) -> np.ndarray:
         height, width = lr.shape[:2]
         auto = self.tile == "auto"
-        tile = tiling.auto_tile(self.network, height, width) if auto else self.tile
+        tile = tiling.auto_tile(self.network, height, width) if self.tile == "auto" else self.tile
         while True:
             try:
                 result = self._in_tiles(lr, tile)
@@ -83,7 +83,7 @@ class Upscaler:
     def _in_tiles(self, lr: np.ndarray, tile: int | None) -> np.ndarray:
         scale = self.network.scale
         result = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, 3), np.uint8)
-        for part in tiling.plan(*lr.shape[:2], tile, tiling.overlap_of(self.network)):
+        for part in tiling.plan(lr.shape[0], lr.shape[1], tile, tiling.overlap_of(self.network)):
             output = self._forward(lr[part.read])  # (h, w, 3)
             result[part.outside(scale)] = output[part.inside(scale)]
         return result
