@@ -177,7 +177,6 @@ class LearnedStep(Quantizer):
             abs_sum, abs_max = abs_sum[0], abs_max[0]
         return Observed(flat.shape[1], abs_sum, abs_max, x.min())
 
-    @torch.compiler.assume_constant_result  # a compiled network is compiled for the signedness it was calibrated to
     def _read_flags(self) -> tuple[bool, bool]:
         """(initialised, signed) as Python values. Reading a buffer stalls a GPU, so it is read again only once written to."""
         known = self._flags
@@ -190,6 +189,11 @@ class LearnedStep(Quantizer):
             a, b = self.initialised, self.signed
             self._flags = known = (a, a._version, b, b._version, bool(a), bool(b))
         return known[4], known[5]
+
+    # A compiled network is compiled for the signedness it was calibrated to. This is what the decorator
+    # torch.compiler.assume_constant_result sets; calling it here would import torch._dynamo with this module, and cost
+    # every command that loads a network 1.5 s. test_compiled_equals_eager fails where torch no longer heeds the mark.
+    _read_flags._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _world_size() -> int:
