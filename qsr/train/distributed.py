@@ -107,7 +107,7 @@ def team(device: str = "auto", launcher: str = "none") -> Iterator[Team]:
     if launcher == "pytorch" and "RANK" not in os.environ:
         raise OptionsError(
             "--launcher pytorch: no torchrun environment (RANK is not set)",
-            hint="start with: torchrun --nproc-per-node=N -m qsr.cli.main train -opt FILE --launcher pytorch",
+            hint="start with: torchrun --standalone --nproc-per-node=N -m qsr.cli.main train -opt FILE --launcher pytorch",
         )
     if world == 1:
         yield Team(device=pick_device(device, 0))

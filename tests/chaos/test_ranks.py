@@ -74,7 +74,7 @@ def test_two_ranks_with_half_the_batch_are_one_with_the_whole(two_ranks: Path, p
 def test_torchrun_restarts_all_when_one_rank_is_killed(two_ranks: Path, pictures: Path, tmp_path: Path) -> None:
     plain = tmp_path / "options.json"
     plain.write_text(json.dumps(one_patch_each(pictures, tmp_path).to_json()))
-    launch = ["torch.distributed.run", "--nproc-per-node=2", "--max-restarts=1", f"--master-port={free_port()}"]
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", *launch, train_drill.__file__, str(plain)],
