@@ -33,8 +33,8 @@ ROWS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
     "lsq_w2a2": ("lsq_x2_w2a2.yml", (), "fp"),
     "rlq_noshift_w2a2": ("rlq_x2_w2a2.yml", ("quant.shift=false",), "fp"),
     "dqa_w4a4": ("dqa_x2_w4a4.yml", (), "fp"),
-    # one depth only: what the supernet's 16-block sub-network is compared with, same start and iterations
-    "deep16_w4a4": ("rlq_x2_w4a4.yml", ("depth.dqa.depths=[16]",), "fp"),
+    # all weight on one depth: what the supernet's 16-block sub-network is compared with, same start and iterations
+    "deep16_w4a4": ("rlq_x2_w4a4.yml", ("depth.dqa.depths=[16,8]", "depth.dqa.weights=[1,0]"), "fp"),
     "t_w4a4": ("quantsr_t_x2_w4a4.yml", (), None),
 }
 
