@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -90,11 +89,9 @@ def test_ctrl_c_saves_and_exits_with_5(option_file: Path, repository: Path) -> N
     for line in process.stdout:
         if "iter:" in line:
             break
-    begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 5
     assert "stopped on SIGINT at iteration" in errors
     assert "everything is saved (--auto_resume continues)" in errors
-    assert time.monotonic() - begun < 10
     assert (option_file.parent / "experiments/cli/checkpoints/LATEST").is_file()
