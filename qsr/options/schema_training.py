@@ -60,7 +60,10 @@ class Train(Section):
     scheduler: Scheduler = Field(Scheduler(), description="Learning-rate schedule.")
     pixel_opt: PixelLoss = Field(PixelLoss(), description="Pixel loss.")
     ema_decay: float = Field(
-        0.999, ge=0, lt=1, description="Exponential moving average of the weights, used for validation; 0: off."
+        0.999,
+        ge=0,
+        lt=1,
+        description="Exponential moving average of the weights, used for validation (less early in a stage); 0: off.",
     )
     grad_clip: float | None = Field(None, gt=0, description="Clip the gradient to this global norm.")
     accumulate: Positive = Field(1, description="Micro-batches per optimiser step.")
