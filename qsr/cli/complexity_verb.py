@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -23,15 +23,18 @@ def command(
 
     from qsr.cli.console import open_console
     from qsr.errors import OptionsError
-    from qsr.evaluate.complexity import complexity
+    from qsr.evaluate.complexity import Mode, complexity
     from qsr.evaluate.complexity_depth import described, image_size
     from qsr.options import load
 
-    if (target is None) == (opt is None):
+    if target is not None and opt is None:
+        options, order = described(target)
+    elif opt is not None and target is None:
+        options, order = load(opt, settings or ()).options, None
+    else:
         raise OptionsError("found no or two things to count, expected an experiment, a model file or -opt FILE")
-    options, order = described(target) if target is not None else (load(opt, settings or ()).options, None)
     height, width = image_size(size) if size else (None, None)
-    report = complexity(options, mode, depth, height, width, order)
+    report = complexity(options, cast(Mode, mode), depth, height, width, order)
     if as_json:
         import json
 

@@ -30,7 +30,8 @@ def command(
 
     given = {"params": ("--params-max", params_max), "ops": ("--ops-max", ops_max), "ms": ("--ms-max", ms_max)}
     budget = Budget(**{name: amount(text, option) for name, (option, text) in given.items() if text is not None})
-    choice = choose(target, budget, *(image_size(size) if size else (None, None)), measure=measure)
+    height, width = image_size(size) if size else (None, None)
+    choice = choose(target, budget, height, width, measure)
     if as_json:
         import json
 

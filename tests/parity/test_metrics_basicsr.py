@@ -9,7 +9,6 @@ from qsr.errors import EnvironmentFault
 from qsr.evaluate import metrics
 from qsr.evaluate.golden import CROPS, pairs
 
-
 # basicsr rounds Y to float32. Over many pixels that averages out; where a single pixel differs by one level it is seen.
 FLOAT32_SHOWS = {("one_pixel", True): 2e-4}
 
