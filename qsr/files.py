@@ -63,3 +63,14 @@ def storage_fault(path: Path, needed: int, fault: OSError) -> EnvironmentFault:
         room = ""
     reason = fault.strerror or str(fault)
     return EnvironmentFault(f"cannot write: {reason}{room}", where=str(path), hint="free some space or choose another folder")
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process of this number runs on this machine; decides if a temporary file or folder is a dead one's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # someone else's process
+    return True

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,10 @@ def test_any_other_failure_to_sync_a_folder_is_raised(tmp_path: Path, monkeypatc
 def test_storage_fault_without_a_folder_to_ask(tmp_path: Path) -> None:
     fault = files.storage_fault(tmp_path / "gone" / "a", 5, OSError(errno.EACCES, "Permission denied"))
     assert str(fault).startswith(f"{tmp_path}/gone/a: cannot write: Permission denied (free some space")
+
+
+def test_a_dead_process_is_told_from_a_live_one() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    assert files.process_alive(os.getpid())
+    assert not files.process_alive(child.pid)

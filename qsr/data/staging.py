@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qsr.errors import DataError
-from qsr.files import fsync_directory, storage_fault
+from qsr.files import fsync_directory, process_alive, storage_fault
 
 
 @contextmanager
@@ -48,15 +48,5 @@ def sweep(target: Path) -> None:
     """Remove staging folders of `target` whose process has died."""
     for left in target.parent.glob(f".{target.name}.tmp-*"):
         pid = left.name.rpartition("-")[2]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not process_alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # someone else's process
-    return True

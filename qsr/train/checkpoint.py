@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qsr.errors import FormatError
-from qsr.files import fsync_directory, storage_fault, write_atomic, write_synced
+from qsr.files import fsync_directory, process_alive, storage_fault, write_atomic, write_synced
 
 MANIFEST = "MANIFEST.json"
 LATEST = "LATEST"
@@ -97,7 +97,7 @@ def sweep(root: Path) -> None:
     """Remove what killed processes left unfinished; unfinished work of a live process stays."""
     for path in root.iterdir():
         match = _UNFINISHED.fullmatch(path.name)
-        if match and (int(match[2]) == os.getpid() or not _alive(int(match[2]))):
+        if match and (int(match[2]) == os.getpid() or not process_alive(int(match[2]))):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -133,13 +133,3 @@ def _manifest(folder: Path) -> bytes:
 def _hash(path: Path) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
