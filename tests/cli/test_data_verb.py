@@ -82,7 +82,11 @@ def test_interrupt_leaves_only_whole_files(tmp_path, repository):
     for k in range(150):
         (source / f"p{k:03d}.png").write_bytes(buffer.getvalue())
     target = tmp_path / "sub"
-    program = "from qsr.cli.data_verb import command; command()"
+    # a shell that runs the tests in the background hands down an ignored SIGINT
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from qsr.cli.data_verb import command; command()"
+    )
     child = subprocess.Popen(
         [sys.executable, "-c", program, "subimages", str(source), str(target), "--crop", "200", "--step", "200"],
         env={**os.environ, "PYTHONPATH": str(repository)},
