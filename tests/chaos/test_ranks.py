@@ -78,7 +78,8 @@ def test_torchrun_restarts_all_when_one_rank_is_killed(two_ranks: Path, pictures
     paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-m", *launch, train_drill.__file__, str(plain)],
-        env={**os.environ, "PYTHONPATH": paths},
+        # a store that the launcher shares with its workers keeps the dead attempt's keys, and the restarted ranks wait on them
+        env={**os.environ, "PYTHONPATH": paths, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
         capture_output=True,
         text=True,
         timeout=110,
