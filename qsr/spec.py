@@ -123,15 +123,21 @@ class Method:
     """One line of the quantizer registry: where the class lives and which bit-widths it is defined for.
 
     The class is named, not imported, so that options can be checked (and `qsr --help` printed) without torch.
+    w_granularity: of weights, where the options leave it open. approximate: reconstructed from a description without
+    code or equations; tables say so.
     """
 
     target: str
     w_bits: tuple[int, int]
     a_bits: tuple[int, int]
     title: str
+    w_granularity: Literal["tensor", "channel"] = "tensor"
+    approximate: bool = False
 
 
 METHODS: dict[str, Method] = {
     "rlq": Method("qsr.quant.rlq:RLQ", (2, 8), (2, 8), "QuantSR's redistribution-driven learnable quantizer"),
     "lsq": Method("qsr.quant.lsq:LSQ", (2, 8), (2, 8), "Learned step size quantization (Esser et al., ICLR 2020)"),
+    "srb": Method("qsr.quant.srb:SRB", (1, 1), (1, 1), "FRB's second-order residual binarization (Qin et al., ICML 2024)", "channel"),
+    "bnn": Method("qsr.quant.bnn:BNN", (1, 1), (1, 1), "Binarized neural networks (Hubara et al., NeurIPS 2016)"),
 }

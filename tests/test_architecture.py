@@ -21,8 +21,9 @@ FLOORS = {
     **dict.fromkeys(("quant", "data"), 2),
     "archs": 3,
     **dict.fromkeys(("evaluate", "export"), 4),
-    **dict.fromkeys(("train", "report"), 5),
-    "cli": 6,
+    **dict.fromkeys(("train", "report", "ptq"), 5),
+    "leaderboard": 6,
+    "cli": 7,
 }
 # within a floor: everybody may raise errors, and validation draws its crops with report
 LEVEL_ARROWS = {("spec", "errors"), ("files", "errors"), ("train", "report")}

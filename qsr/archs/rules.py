@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qsr.options.schema import BasicSRNetwork, LayerRule, Options, Quant, SRResNet, SwinIR
-from qsr.quant.base import method_class
-from qsr.spec import QuantRule, QuantSpec
+from qsr.errors import OptionsError
+from qsr.quant.base import Role, method_class
+from qsr.spec import METHODS, QuantRule, QuantSpec
 
 FULL_PRECISION = 32
 
@@ -21,8 +22,6 @@ MSR_TAIL = (("upconv*", "tail: upsampler"), ("conv_hr", "tail: convolution at HR
 SWINIR_TAIL = (("conv_after_body*", "after the body: full precision in transformers"), ("upsample.*", "tail: upsampler"))
 CLASSICAL_TAIL = (("conv_before_upsample*", "tail"), ("conv_last", "tail: last convolution"))
 SWINIR_LINEAR = ("layers.*.attn.qkv", "layers.*.attn.proj", "layers.*.mlp.fc1", "layers.*.mlp.fc2")
-# settings that mean nothing for weights: the shift is the activations', and a weight is one sample
-ACT_ONLY = frozenset({"shift", "numel"})
 
 
 def layout(network: SRResNet) -> str:
@@ -85,10 +84,17 @@ def _rule(pattern: str, quant: Quant, exception: LayerRule | None) -> QuantRule:
     return QuantRule(pattern, weight, act, reason="" if weight or act else "32 bits asked for")
 
 
-def _spec(method: str, bits: int, quant: Quant, role: str) -> QuantSpec | None:
-    """The spec with those settings of the `quant` section that the method has; None for 32 bits."""
+def _spec(method: str, bits: int, quant: Quant, role: Role) -> QuantSpec | None:
+    """The spec with those settings of the `quant` section that the method has for this role; None for 32 bits."""
     if bits == FULL_PRECISION:
         return None
-    names = [name for name in method_class(method).accepts if role == "act" or name not in ACT_ONLY]
-    params = tuple((name, getattr(quant, name)) for name in names if hasattr(quant, name))
-    return QuantSpec(method, bits, quant.w_granularity if role == "weight" else "tensor", params)
+    known = method_class(method)
+    own = quant.settings if method == quant.method else {}  # an exception by layer may be another method
+    for name in own:
+        if name not in known.accepts:
+            has = ", ".join(known.accepts) or "none"
+            raise OptionsError(f"{method} has no setting {name!r}", where="quant.settings", hint=f"it has: {has}")
+    names = known.settings_of(role)
+    params = {name: getattr(quant, name) for name in names if name in Quant.model_fields}
+    params |= {name: value for name, value in own.items() if name in names}
+    return QuantSpec(method, bits, (quant.w_granularity or METHODS[method].w_granularity) if role == "weight" else "tensor", tuple(params.items()))

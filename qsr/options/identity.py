@@ -41,8 +41,11 @@ def from_json(data: Mapping[str, Any]) -> Options:
 
 
 def options_hash(options: Options) -> str:
-    """12 hex digits over everything that decides the trained weights; logging, validation and device do not."""
-    text = json.dumps(_semantic(options), sort_keys=True, separators=(",", ":"))
+    """12 hex digits over everything that decides the trained weights; logging, validation and device do not.
+
+    Keys at their default are left out, so that a key which a later version adds leaves the hashes of old runs alone.
+    """
+    text = json.dumps(_semantic(options, exclude_defaults=True), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -54,9 +57,10 @@ def semantic_diff(old: Options, new: Options) -> list[str]:
     return list(_changes(before, after, ""))
 
 
-def _semantic(options: Options) -> dict[str, Any]:
+def _semantic(options: Options, exclude_defaults: bool = False) -> dict[str, Any]:
     """The JSON of every key that matters, with what is left out filled in from where it follows."""
-    data = options.to_json()
+    data = options.model_dump(mode="json", exclude_defaults=exclude_defaults)
+    data.setdefault("network_g", {})
     network = options.network_g
     if hasattr(network, "upscale"):
         data["network_g"]["upscale"] = options.scale

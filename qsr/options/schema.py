@@ -18,6 +18,7 @@ from pydantic import Field
 from qsr.options.schema_base import Bits, NonNegative, Positive, Scale, Section, Seed
 from qsr.options.schema_network import BasicSRNetwork, Network, SRResNet, SwinIR, network_kind
 from qsr.options.schema_training import (
+    Distill,
     Logger,
     Optim,
     PathOptions,
@@ -32,6 +33,7 @@ __all__ = [
     "BasicSRNetwork",
     "Dataset",
     "Depth",
+    "Distill",
     "Dqa",
     "IoBackend",
     "LayerRule",
@@ -94,13 +96,13 @@ class LayerRule(Section):
 
 
 class Quant(Section):
-    method: str = Field(description="Quantizer: rlq (QuantSR), lsq, ...")
+    method: str = Field(description="Quantizer: rlq (QuantSR), srb (FRB), lsq, ...; docs/quantizers.md lists all.")
     w_bits: Bits = Field(description="Weight bits of the quantized layers; 32 keeps full precision.")
     a_bits: Bits = Field(description="Activation bits of the quantized layers; 32 keeps full precision.")
     skip: tuple[str, ...] = Field((), description="Patterns of layers that stay in full precision, besides head and tail.")
     rules: tuple[LayerRule, ...] = Field((), description="Exceptions by layer name.")
-    w_granularity: Literal["tensor", "channel"] = Field(
-        "tensor", description="One weight scale per layer or per output channel."
+    w_granularity: Literal["tensor", "channel"] | None = Field(
+        None, description="One weight scale per layer or per output channel; left out: as the method's paper has it."
     )
     k: float = Field(
         2.0,
@@ -117,6 +119,15 @@ class Quant(Section):
         True, description="edsr layout: quantize conv_after_body (the papers' tables count it so; released code does not)."
     )
     quant_matmul: bool = Field(False, description="SwinIR: quantize q, k, v and the attention map as well.")
+    settings: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="The method's own settings by name, for instance {order: 2, h: auto} of srb."
+    )
+    start: Literal["balanced", "as_is"] = Field(
+        "as_is",
+        description="balanced: scale the initial weights of each residual branch so that its output has `branch_ratio` of its "
+        "stream's standard deviation (one-bit networks need it); as_is: leave them.",
+    )
+    branch_ratio: float = Field(0.1, gt=0, description="start balanced: standard deviation of a branch over its stream's.")
     calibration_batches: NonNegative = Field(4, description="Batches that set step sizes and signedness before the first step.")
 
 

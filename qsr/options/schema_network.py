@@ -22,6 +22,17 @@ class SRResNet(Section):
     num_block: Positive = Field(16, description="Residual blocks; with `depth.dqa` its largest depth counts instead.")
     upscale: Scale | None = Field(None, description="Upscaling factor; left out: `scale`.")
     res_scale: float = Field(1.0, description="Factor on each block's branch.")
+    block: Literal["residual", "unit", "e2fif"] = Field(
+        "residual",
+        description="residual: x + conv(act(conv(x))); unit: x + act(conv(x)) around every convolution (FRB, BBCU, ReActNet); "
+        "e2fif: x + BN(conv(x)) around every convolution.",
+    )
+    activation: Literal["relu", "prelu", "rprelu", "lrelu"] | None = Field(
+        None, description="Activation of a block; left out: relu (residual), rprelu (unit), lrelu (e2fif)."
+    )
+    input_gain: float = Field(
+        1.0, gt=0, description="msr layout: the network sees the input times this, and its output is divided by it (BBCU: 130)."
+    )
     img_range: float = Field(255.0, description="edsr layout: range that pixel values are scaled to.")
     rgb_mean: Rgb = Field(DIV2K_MEAN, description="edsr layout: mean colour that is subtracted.")
 
@@ -50,6 +61,9 @@ class SwinIR(Section):
     mlp_ratio: float = Field(2.0, gt=0, description="Hidden width of the MLP over embed_dim.")
     upsampler: Literal["pixelshuffledirect", "pixelshuffle"] = Field(
         "pixelshuffledirect", description="Tail: one-step (light) or classical."
+    )
+    linear_skip: bool = Field(
+        False, description="A skip around the attention's projection, for one-bit networks (FRBT)."
     )
     resi_connection: Literal["1conv", "3conv"] = Field("1conv", description="Convolution at the end of each RSTB.")
 

@@ -53,6 +53,22 @@ class PixelLoss(Section):
     eps: float = Field(1e-12, gt=0, description="Charbonnier's epsilon.")
 
 
+class Distill(Section):
+    """One term that pulls features of the network towards those of a full-precision teacher."""
+
+    type: Literal["dbt", "at"] = Field(
+        "dbt", description="dbt: squared features, normalised (FRB); at: attention maps, mean over channels first (PAMS)."
+    )
+    features: Literal["blocks", "body"] = Field("blocks", description="Every residual block's output, or the body's.")
+    weight: float = Field(1e-4, gt=0, description="Weight of the term beside the pixel loss.")
+    norm_scope: Literal["sample", "batch"] = Field("sample", description="Norms over each picture, or over the whole batch.")
+    teacher: str | None = Field(
+        None,
+        description="Model file or experiment of the teacher; left out: what this run starts from (its full-precision stage, "
+        "or path.pretrain_network_g).",
+    )
+
+
 class Train(Section):
     total_iter: Positive = Field(description="Iterations of the (quantized) training; counted after fp_iter.")
     warmup_iter: int = Field(-1, ge=-1, description="Linear learning-rate warm-up at the start of each stage; -1: none.")
@@ -71,6 +87,10 @@ class Train(Section):
         0, description="Full-precision iterations before quantization, in the same run (own cosine schedule)."
     )
     fp_lr: float | None = Field(None, gt=0, description="Learning rate of the full-precision stage; left out: optim_g.lr.")
+    activations_first: float = Field(
+        0.0, ge=0, lt=1, description="Share of total_iter that quantizes activations only; weights follow after it."
+    )
+    distill: tuple[Distill, ...] = Field((), description="Distillation terms; works with every method.")
     nan_check_freq: Positive = Field(1, description="Iterations between checks of loss and gradient for NaN and Inf.")
 
 

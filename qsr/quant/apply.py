@@ -159,5 +159,5 @@ def parameter_groups(network: nn.Module) -> dict[str, list[tuple[str, nn.Paramet
     owned = {id(p): leaf for _, q in quantizers(network) for leaf, p in q.named_parameters(recurse=False)}
     for name, parameter in network.named_parameters():
         leaf = owned.get(id(parameter), "shortcut" if name.rpartition(".")[2] == "shortcut" else "weights")
-        groups[leaf].append((name, parameter))
+        groups[leaf if leaf in groups else "weights"].append((name, parameter))
     return groups

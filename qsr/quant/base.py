@@ -43,12 +43,13 @@ def level_range(bits: int, signed: bool, narrow: bool = False) -> tuple[int, int
 
 @dataclass(frozen=True)
 class Codes:
-    """The integer form of one tensor: `x_hat = q * scale`.
+    """The integer form of one tensor: `x_hat = q * scale`, plus `offset` where there is one.
 
     q: int32, the shape of x, within [qmin, qmax].
-    scale: positive, 0-dim, or shaped to broadcast over x with one value per output channel.
+    scale: positive, 0-dim, or shaped to broadcast over x with one value per output channel (or per picture of a batch).
     shift: added to x before rounding and deliberately not taken off again (the next bias absorbs it), or None.
     narrow: signed codes leave out the lowest level, so that qmin == -qmax.
+    offset: what code 0 stands for (LSQ+), 0-dim or broadcasting over x; None: zero.
     """
 
     q: Tensor
@@ -57,6 +58,7 @@ class Codes:
     signed: bool
     shift: Tensor | None = None
     narrow: bool = False
+    offset: Tensor | None = None
 
     @property
     def qmin(self) -> int:
@@ -68,35 +70,68 @@ class Codes:
 
     def decode(self) -> Tensor:
         """x_hat, in the dtype of `scale`."""
-        return self.q.to(self.scale.dtype) * self.scale
+        x_hat = self.q.to(self.scale.dtype) * self.scale
+        return x_hat if self.offset is None else x_hat + self.offset
+
+
+@dataclass(frozen=True)
+class SignCodes:
+    """The integer form of a binarized tensor: `x_hat = sum over planes of q[p] * scale[p]`.
+
+    q: int8, (planes, *x.shape), every element -1 or +1; one plane for ordinary binarization, m for order m (SRB).
+    scale: (planes, ...), broadcasting over q; >= 0. shift: added to x before the sign is taken, or None.
+    """
+
+    q: Tensor
+    scale: Tensor
+    shift: Tensor | None = None
+    bits = 1
+
+    @property
+    def planes(self) -> int:
+        return self.q.shape[0]
+
+    def decode(self) -> Tensor:
+        """x_hat, in the dtype of `scale`."""
+        return (self.q.to(self.scale.dtype) * self.scale).sum(0)
 
 
 class Quantizer(nn.Module):
     """Base class. A subclass supplies `forward`, `encode` and `accepts`, and its learnable `step` (and `shift`).
 
     spec, role: as given. `role` is "weight" or "act".
-    accepts, act_only: the method's own settings, each with its allowed values or a check; those that weights do not have.
+    accepts: the method's own settings, each with its allowed values or a check.
+    act_only, weight_only: those that weights, or activations, do not have.
+    planes: stored tensors of `spec.bits` bits for each tensor; above 1 for residual binarization.
     initialised, signed: 0-dim bool buffers, so that a checkpoint knows whether and how the quantizer was set up.
     """
 
     accepts: ClassVar[dict[str, Accepts]] = {}
     act_only: ClassVar[frozenset[str]] = frozenset()
+    weight_only: ClassVar[frozenset[str]] = frozenset()
+    planes: int = 1
     initialised: Tensor
     signed: Tensor
 
     def __init__(self, spec: QuantSpec, role: Role) -> None:
         super().__init__()
-        check_params(spec, {n: v for n, v in self.accepts.items() if role == "act" or n not in self.act_only}, role)
+        check_params(spec, self.settings_of(role), role)
         self.spec = spec
         self.role = role
         self.register_buffer("initialised", torch.tensor(False))
         self.register_buffer("signed", torch.tensor(role == "weight"))
 
+    @classmethod
+    def settings_of(cls, role: Role) -> dict[str, Accepts]:
+        """The settings that a quantizer of this role has."""
+        others = cls.act_only if role == "weight" else cls.weight_only
+        return {name: allowed for name, allowed in cls.accepts.items() if name not in others}
+
     def forward(self, x: Tensor) -> Tensor:
         """x_hat, the shape and dtype of x, with the method's surrogate gradient."""
         raise NotImplementedError
 
-    def encode(self, x: Tensor) -> Codes:
+    def encode(self, x: Tensor) -> Codes | SignCodes:
         """The integer form of `self(x)`. Raises OptionsError before the quantizer is initialised."""
         raise NotImplementedError
 
@@ -108,9 +143,19 @@ class Quantizer(nn.Module):
         """Fix what was observed; a quantizer that saw nothing stays uninitialised."""
         raise NotImplementedError
 
+    def set_progress(self, progress: float) -> None:
+        """How far training is, in [0, 1]; for surrogates and clips that follow a schedule. The others ignore it.
+
+        A function of iteration / total and never of state, so that a resumed run goes on exactly.
+        """
+
+    def penalty(self) -> Tensor | None:
+        """A weighted term for the training loss, from the last forward in training mode; None where there is none."""
+        return None
+
     def stored_bits(self, numel: int) -> int:
         """Bits that a packed tensor of `numel` elements takes: its codes and the float32 parameters beside them."""
-        return numel * self.spec.bits + 32 * sum(p.numel() for p in self.parameters(recurse=False))
+        return numel * self.spec.bits * self.planes + 32 * sum(p.numel() for p in self.parameters(recurse=False))
 
     def extra_repr(self) -> str:
         params = "".join(f", {name}={value}" for name, value in self.spec.params)

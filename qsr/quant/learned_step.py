@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from qsr.errors import NumericalError, OptionsError
 from qsr.quant.base import Accepts, Codes, Quantizer, Role, level_range
 from qsr.quant.fused import Levels, Slope, codes, fused_quantize, positive
+from qsr.quant.ranks import world_size
 from qsr.spec import QuantSpec
 
 SIGNED_BELOW = -1e-5
@@ -137,7 +138,7 @@ class LearnedStep(Quantizer):
                     f"the {self.role} quantizer ({self.extra_repr()}) has no step size yet",
                     hint="call qsr.calibrate(network, batches), load a checkpoint, or run a training forward first",
                 )
-            if self.role == "act" and _world_size() > 1:
+            if self.role == "act" and world_size() > 1:
                 raise OptionsError(
                     "step sizes are not initialised, and each process would choose its own from its share of the batch",
                     hint="call qsr.calibrate(network, batches) before wrapping the network in DistributedDataParallel",
@@ -195,7 +196,3 @@ class LearnedStep(Quantizer):
     # every command that loads a network 1.5 s. test_compiled_equals_eager fails where torch no longer heeds the mark.
     _read_flags._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
-
-def _world_size() -> int:
-    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if ready else 1
