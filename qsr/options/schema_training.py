@@ -28,6 +28,11 @@ class Optim(Section):
     weight_decay: float = Field(0.0, ge=0, description="Weight decay; never applied to quantizer parameters.")
     step_lr: float | None = Field(None, gt=0, description="Learning rate of step sizes; left out: lr.")
     shift_lr: float | None = Field(None, gt=0, description="Learning rate of activation shifts; left out: lr.")
+    lr_unit: Literal["absolute", "step"] = Field(
+        "absolute",
+        description="What step_lr and shift_lr count in. absolute: feature units, as released code; step: the quantizer's "
+        "initial step size, so that steps and shifts move at the same relative rate in every layer.",
+    )
 
 
 class Scheduler(Section):

@@ -153,6 +153,13 @@ class Quantizer(nn.Module):
         """A weighted term for the training loss, from the last forward in training mode; None where there is none."""
         return None
 
+    def unit(self) -> float:
+        """The size that a learning rate of this quantizer's parameters may be counted in: its step, or its features' size.
+
+        Features of a network on the 0..255 range are some tens, of one on 0..1 some tenths; Adam's steps know nothing of it.
+        """
+        return 1.0
+
     def stored_bits(self, numel: int) -> int:
         """Bits that a packed tensor of `numel` elements takes: its codes and the float32 parameters beside them."""
         return numel * self.spec.bits * self.planes + 32 * sum(p.numel() for p in self.parameters(recurse=False))

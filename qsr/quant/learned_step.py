@@ -94,6 +94,9 @@ class LearnedStep(Quantizer):
         q = codes(wide, v, shift, self._levels(x, signed)).to(torch.int32)
         return Codes(q, v, self.spec.bits, signed, shift, self._narrow)
 
+    def unit(self) -> float:
+        return float(positive(self.step).mean())
+
     def _step_for(self, x: Tensor) -> Tensor:
         step = self.step if self.step.dtype == x.dtype else self.step.to(x.dtype)
         return step if step.dim() == 0 else step.view(self._broadcast_shape(x))
@@ -195,4 +198,3 @@ class LearnedStep(Quantizer):
     # torch.compiler.assume_constant_result sets; calling it here would import torch._dynamo with this module, and cost
     # every command that loads a network 1.5 s. test_compiled_equals_eager fails where torch no longer heeds the mark.
     _read_flags._dynamo_marked_constant = True  # type: ignore[attr-defined]
-

@@ -109,6 +109,10 @@ class SRB(Binarizer):
         signs, scales = self.bases(x if x.dtype in EXACT else x.float())
         return SignCodes(signs.to(torch.int8), scales)
 
+    def unit(self) -> float:
+        """Half the window: mean|x + shift| of the inputs, where the window follows them."""
+        return float(self.h) / 2 if self.role == "act" and self._auto else 1.0
+
     # --- the window ---------------------------------------------------------------------------------------------
     def _prepare(self, x: Tensor) -> None:
         """Let the window follow the features, in training and while calibrating."""

@@ -59,3 +59,19 @@ def test_a_restored_optimiser_takes_the_same_steps(kind: str) -> None:
         step(twin, restored, seed)
     for (name, one), other in zip(network.named_parameters(), twin.parameters(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_rates_counted_in_steps_survive_a_restart_although_the_step_has_moved() -> None:
+    network = quantized_network()
+    options = Optim(lr=1e-3, step_lr=2e-3, lr_unit="step")
+    optimiser = optim.build(network, options)
+    rates = {group["names"][0]: group["base_lr"] for group in optimiser.param_groups}
+    first = float(network[2].act_quant.step)
+    assert rates["2.act_quant.step"] == pytest.approx(2e-3 * first)
+    assert rates["2.act_quant.shift"] == pytest.approx(1e-3 * first)
+    with torch.no_grad():
+        network[2].act_quant.step.mul_(3)
+    again = optim.build(network, options)
+    assert again.param_groups[-1]["base_lr"] != optimiser.param_groups[-1]["base_lr"]
+    optim.load(again, optim.state(optimiser))
+    assert {group["names"][0]: group["base_lr"] for group in again.param_groups} == rates
