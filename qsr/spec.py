@@ -138,6 +138,12 @@ class Method:
 METHODS: dict[str, Method] = {
     "rlq": Method("qsr.quant.rlq:RLQ", (2, 8), (2, 8), "QuantSR's redistribution-driven learnable quantizer"),
     "lsq": Method("qsr.quant.lsq:LSQ", (2, 8), (2, 8), "Learned step size quantization (Esser et al., ICLR 2020)"),
-    "srb": Method("qsr.quant.srb:SRB", (1, 1), (1, 1), "FRB's second-order residual binarization (Qin et al., ICML 2024)", "channel"),
+    "srb": Method(
+        "qsr.quant.srb:SRB", (1, 1), (1, 1), "FRB's second-order residual binarization (Qin et al., ICML 2024)", "channel"
+    ),
     "bnn": Method("qsr.quant.bnn:BNN", (1, 1), (1, 1), "Binarized neural networks (Hubara et al., NeurIPS 2016)"),
+    "xnor": Method("qsr.quant.xnor:XNOR", (1, 1), (1, 1), "XNOR-Net (Rastegari et al., ECCV 2016)", "channel"),
+    "xnorpp": Method("qsr.quant.xnorpp:XNORPP", (1, 1), (1, 1), "XNOR-Net++ (Bulat and Tzimiropoulos, BMVC 2019)", "channel"),
+    "bireal": Method("qsr.quant.bireal:BiReal", (1, 1), (1, 1), "Bi-Real Net (Liu et al., ECCV 2018)", "channel"),
+    "dorefa": Method("qsr.quant.dorefa:DoReFa", (1, 8), (1, 8), "DoReFa-Net (Zhou et al., 2016)"),
 }

@@ -135,6 +135,14 @@ class Quantizer(nn.Module):
         """The integer form of `self(x)`. Raises OptionsError before the quantizer is initialised."""
         raise NotImplementedError
 
+    def output_scale(self, x: Tensor, layer: nn.Conv2d) -> Tensor | None:
+        """What a convolution multiplies its output with, before the bias; None: nothing, as nearly everywhere.
+
+        x: the input of `layer`, before quantization. For scales that depend on where the filter lies, which no factor of
+        the input can express (XNOR's map K); the result broadcasts over the output.
+        """
+        return None
+
     def begin_calibration(self) -> None:
         """From here on every forward refines the initial parameters, in eval mode too."""
         raise NotImplementedError

@@ -38,7 +38,11 @@ class Binarizer(Quantizer):
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role)
         if spec.bits != 1:
-            raise OptionsError(f"{spec.method} is a one-bit method, found {spec.bits} bits", hint="use 1 bit, or another method")
+            raise OptionsError(
+                f"{spec.method} is a one-bit method, found {spec.bits} bits", hint="use 1 bit, or another method"
+            )
+        if role == "act" and spec.granularity == "channel":
+            raise OptionsError("activations have at most one scale per picture; granularity 'channel' is for weights")
         self.channels = channels
         self.channel_dim = channel_dim
         self.signed.fill_(True)
@@ -53,6 +57,10 @@ class Binarizer(Quantizer):
     def scale_of(self, x: Tensor) -> Tensor | None:
         """The factor of the signs, broadcasting over x, >= 0; None for 1."""
         return None
+
+    def magnitude(self, w: Tensor) -> Tensor:
+        """mean|w| without gradient: of each output channel, or of the whole weight with granularity "tensor"."""
+        return channel_mean(w) if self.spec.granularity == "channel" else w.detach().abs().mean()
 
     def observe(self, x: Tensor) -> None:
         """Set what starts from the data; x without gradient."""

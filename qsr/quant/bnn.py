@@ -7,8 +7,8 @@ No scale anywhere; the published networks lean on batch normalisation for it, wh
 
 from __future__ import annotations
 
-from qsr.quant.binarizer import Binarizer
 from qsr.quant.base import Role
+from qsr.quant.binarizer import Binarizer
 from qsr.quant.signs import ste
 from qsr.spec import QuantSpec
 

@@ -48,7 +48,11 @@ class QConv2d(nn.Conv2d):
             return self.forward(x[None])[0]
         x_hat = x if self.act_quant is None else self.act_quant(x)
         w_hat = self.weight if self.weight_quant is None else self.weight_quant(self.weight)
-        return self._conv_forward(x_hat, w_hat, self.bias)
+        factor = None if self.act_quant is None else self.act_quant.output_scale(x, self)
+        if factor is None:
+            return self._conv_forward(x_hat, w_hat, self.bias)
+        y = self._conv_forward(x_hat, w_hat, None) * factor
+        return y if self.bias is None else y + self.bias.view(-1, 1, 1)
 
 
 class QLinear(nn.Linear):

@@ -20,3 +20,12 @@ def mean_over_ranks(statistic: Tensor) -> Tensor:
     total = statistic.clone()
     torch.distributed.all_reduce(total)
     return total / world
+
+
+def max_over_ranks(statistic: Tensor) -> Tensor:
+    """The largest of a small tensor over all ranks, elementwise; a collective as `mean_over_ranks` is."""
+    if world_size() == 1:
+        return statistic
+    largest = statistic.clone()
+    torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+    return largest

@@ -25,7 +25,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from qsr.errors import OptionsError
 from qsr.quant.base import Accepts, Role, SignCodes
 from qsr.quant.binarizer import EXACT, Binarizer
 from qsr.quant.ranks import mean_over_ranks
@@ -59,8 +58,6 @@ class SRB(Binarizer):
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)
-        if role == "act" and spec.granularity == "channel":
-            raise OptionsError("activations have no scale of their own; granularity 'channel' is for weights")
         self.shift: nn.Parameter | None = None
         if role == "weight":
             self.planes = int(spec.param("order", 2))
