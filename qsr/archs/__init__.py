@@ -6,8 +6,9 @@ it, `depth` chooses a sub-network. Adding a backbone: its file, a section in opt
 
 from __future__ import annotations
 
+from qsr.archs.balance import balance
 from qsr.archs.build import base_options, build, build_base, quantize
 from qsr.archs.rules import quant_rules
 from qsr.archs.start import start_from
 
-__all__ = ["base_options", "build", "build_base", "quant_rules", "quantize", "start_from"]
+__all__ = ["balance", "base_options", "build", "build_base", "quant_rules", "quantize", "start_from"]

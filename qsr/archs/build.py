@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from qsr.archs import rules
-from qsr.archs.srresnet import EdsrLayout, MsrLayout
+from qsr.archs.srresnet import BlockSettings, EdsrLayout, MsrLayout
 from qsr.archs.swin_layers import WindowAttention
 from qsr.archs.swinir import SwinIR
 from qsr.errors import OptionsError
@@ -34,7 +34,7 @@ def build(options: Options) -> nn.Module:
     network, dqa = options.network_g, options.depth.dqa
     depths = dqa.depths if dqa else ()
     if isinstance(network, schema.SRResNet):
-        return _srresnet(network, _scale(options, network.upscale), depths)
+        return _srresnet(network, _scale(options, network.upscale), depths, balanced(options))
     if isinstance(network, schema.SwinIR):
         return _swinir(network, _scale(options, network.upscale), depths)
     if depths:
@@ -43,11 +43,14 @@ def build(options: Options) -> nn.Module:
 
 
 def base_options(options: Options) -> Options:
-    """The same options for the full-precision stage: no quantization, fixed depth.
+    """The same options for the full-precision stage: no quantization, fixed depth, plain residual blocks.
 
+    One base serves every block: skips around each convolution are made for one-bit networks, and start from it.
     With DQA the base has the second depth (16 of 32/16/8): the like-for-like network that the supernet starts from.
     """
     dqa, network = options.depth.dqa, options.network_g
+    if isinstance(network, schema.SRResNet) and network.block != "residual":
+        network = network.model_copy(update={"block": "residual", "activation": None})
     if dqa is not None:
         blocks = dqa.depths[min(1, len(dqa.depths) - 1)]
         if isinstance(network, schema.SRResNet):
@@ -92,7 +95,12 @@ def _quantize_products(network: nn.Module, spec: QuantSpec, report: LayerReport)
     return replace(report, rows=tuple(rows))
 
 
-def _srresnet(network: schema.SRResNet, scale: int, depths: tuple[int, ...]) -> nn.Module:
+def balanced(options: Options) -> bool:
+    """Whether the network's residual sums have gains, for `balance` to set."""
+    return options.quant is not None and options.quant.start == "balanced"
+
+
+def _srresnet(network: schema.SRResNet, scale: int, depths: tuple[int, ...], balanced: bool) -> nn.Module:
     common: dict[str, Any] = {
         "num_in_ch": network.num_in_ch,
         "num_out_ch": network.num_out_ch,
@@ -101,9 +109,10 @@ def _srresnet(network: schema.SRResNet, scale: int, depths: tuple[int, ...]) -> 
         "scale": scale,
         "res_scale": network.res_scale,
         "depths": depths,
+        "block": BlockSettings(network.block, network.activation, balanced),
     }
     if rules.layout(network) == "msr":
-        return MsrLayout(**common)
+        return MsrLayout(**common, input_gain=network.input_gain)
     return EdsrLayout(**common, img_range=network.img_range, rgb_mean=network.rgb_mean)
 
 

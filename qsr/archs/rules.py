@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qsr.options.schema import BasicSRNetwork, LayerRule, Options, Quant, SRResNet, SwinIR
 from qsr.errors import OptionsError
+from qsr.options.schema import BasicSRNetwork, LayerRule, Options, Quant, SRResNet, SwinIR
 from qsr.quant.base import Role, method_class
 from qsr.spec import METHODS, QuantRule, QuantSpec
 
@@ -18,6 +18,8 @@ FULL_PRECISION = 32
 # (pattern, reason) of what stays in full precision
 HEAD = (("conv_first", "head"),)
 EDSR_TAIL = (("upsample.*", "tail: upsampler"), ("conv_last", "tail: last convolution"))
+# no skip goes around it; `quant.rules` may name it all the same
+ONE_BIT_AFTER_BODY = ("conv_after_body", "after the body: full precision at one bit")
 MSR_TAIL = (("upconv*", "tail: upsampler"), ("conv_hr", "tail: convolution at HR"), ("conv_last", "tail: last convolution"))
 SWINIR_TAIL = (("conv_after_body*", "after the body: full precision in transformers"), ("upsample.*", "tail: upsampler"))
 CLASSICAL_TAIL = (("conv_before_upsample*", "tail"), ("conv_last", "tail: last convolution"))
@@ -55,6 +57,8 @@ def _parts(options: Options, quant: Quant) -> tuple[tuple[tuple[str, str], ...],
     body = ("body.*.conv1", "body.*.conv2")
     if layout(network) == "msr":
         return (*HEAD, *MSR_TAIL), body
+    if 1 in (quant.w_bits, quant.a_bits):
+        return (*HEAD, ONE_BIT_AFTER_BODY, *EDSR_TAIL), body
     if quant.quantize_after_body:
         return (*HEAD, *EDSR_TAIL), (*body, "conv_after_body")
     return (*HEAD, ("conv_after_body", "quant.quantize_after_body is off"), *EDSR_TAIL), body
@@ -97,4 +101,5 @@ def _spec(method: str, bits: int, quant: Quant, role: Role) -> QuantSpec | None:
     names = known.settings_of(role)
     params = {name: getattr(quant, name) for name in names if name in Quant.model_fields}
     params |= {name: value for name, value in own.items() if name in names}
-    return QuantSpec(method, bits, (quant.w_granularity or METHODS[method].w_granularity) if role == "weight" else "tensor", tuple(params.items()))
+    granularity = (quant.w_granularity or METHODS[method].w_granularity) if role == "weight" else "tensor"
+    return QuantSpec(method, bits, granularity, tuple(params.items()))

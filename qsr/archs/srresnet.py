@@ -8,6 +8,7 @@ Both have the same weights: 1,367,424 at x2 with 16 blocks of 64 features. Param
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,36 +16,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qsr.archs.depth import DepthStack
+from qsr.archs.units import BLOCKS, DEFAULT_ACTIVATION, SLOPE, Activation, BlockKind, Join, conv3x3
 
 Layout = Literal["edsr", "msr"]
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-SLOPE = 0.1  # LeakyReLU of the msr layout
 
 
-def conv3x3(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1)
+@dataclass(frozen=True)
+class BlockSettings:
+    """Which residual block a body has; activation None: the block's own (units.DEFAULT_ACTIVATION).
+
+    balanced: the sums have a `gain`, for a start by balance.py.
+    """
+
+    kind: BlockKind = "residual"
+    activation: Activation | None = None
+    balanced: bool = False
 
 
-class ResidualBlock(nn.Module):
-    """x + res_scale * conv2(relu(conv1(x))) on (N, features, h, w); a dynamic block scales x by its `shortcut`."""
-
-    def __init__(self, features: int, res_scale: float, dynamic: bool) -> None:
-        super().__init__()
-        self.conv1 = conv3x3(features, features)
-        self.conv2 = conv3x3(features, features)
-        self.res_scale = res_scale
-        self.register_parameter("shortcut", nn.Parameter(torch.ones(())) if dynamic else None)
-
-    def forward(self, x: Tensor) -> Tensor:
-        branch = self.conv2(F.relu(self.conv1(x), inplace=True))
-        if self.res_scale != 1.0:
-            branch = branch * self.res_scale
-        return branch + (x if self.shortcut is None else x * self.shortcut)
+PLAIN = BlockSettings()
 
 
-def make_body(features: int, blocks: int, res_scale: float, depths: tuple[int, ...]) -> nn.Sequential:
+def make_body(
+    features: int, blocks: int, res_scale: float, depths: tuple[int, ...], block: BlockSettings = PLAIN
+) -> nn.Sequential:
     """The residual blocks; a DepthStack when `depths` (largest first, depths[0] == blocks) is not empty."""
-    rows = [ResidualBlock(features, res_scale, dynamic=bool(depths)) for _ in range(blocks)]
+    act = block.activation or DEFAULT_ACTIVATION[block.kind]
+    rows = [BLOCKS[block.kind](features, res_scale, bool(depths), act, block.balanced) for _ in range(blocks)]
     return DepthStack(rows, depths) if depths else nn.Sequential(*rows)
 
 
@@ -73,12 +71,19 @@ class SRResNet(nn.Module):
     receptive_field: int
 
     def __init__(
-        self, num_in_ch: int, num_feat: int, num_block: int, scale: int, res_scale: float, depths: tuple[int, ...]
+        self,
+        num_in_ch: int,
+        num_feat: int,
+        num_block: int,
+        scale: int,
+        res_scale: float,
+        depths: tuple[int, ...],
+        block: BlockSettings,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.conv_first = conv3x3(num_in_ch, num_feat)
-        self.body = make_body(num_feat, num_block, res_scale, depths)
+        self.body = make_body(num_feat, num_block, res_scale, depths, block)
 
 
 class EdsrLayout(SRResNet):
@@ -97,11 +102,13 @@ class EdsrLayout(SRResNet):
         img_range: float = 255.0,
         rgb_mean: tuple[float, float, float] = DIV2K_MEAN,
         depths: tuple[int, ...] = (),
+        block: BlockSettings = PLAIN,
     ) -> None:
-        super().__init__(num_in_ch, num_feat, num_block, scale, res_scale, depths)
+        super().__init__(num_in_ch, num_feat, num_block, scale, res_scale, depths, block)
         self.img_range = img_range
         self.register_buffer("mean", colour_mean(rgb_mean, num_in_ch), persistent=False)
         self.conv_after_body = conv3x3(num_feat, num_feat)
+        self.skip = Join()
         self.upsample = upsampler(num_feat, scale)
         self.conv_last = conv3x3(num_feat, num_out_ch)
         # head, conv_after_body and the first upsampling conv reach 1 each; what lies at higher resolution adds 1 in all
@@ -109,12 +116,15 @@ class EdsrLayout(SRResNet):
 
     def forward(self, x: Tensor) -> Tensor:
         head = self.conv_first((x - self.mean) * self.img_range)
-        features = self.conv_after_body(self.body(head)) + head
+        features = self.skip(head, self.conv_after_body(self.body(head)))
         return self.conv_last(self.upsample(features)) / self.img_range + self.mean
 
 
 class MsrLayout(SRResNet):
-    """MSRResNet layout; source: Wang et al., ESRGAN, ECCVW 2018, as in BasicSR."""
+    """MSRResNet layout; source: Wang et al., ESRGAN, ECCVW 2018, as in BasicSR.
+
+    input_gain K: net(K x) / K, which takes the place that batch norm has in other one-bit networks (BBCU: 130).
+    """
 
     def __init__(
         self,
@@ -125,8 +135,11 @@ class MsrLayout(SRResNet):
         scale: int = 4,
         res_scale: float = 1.0,
         depths: tuple[int, ...] = (),
+        block: BlockSettings = PLAIN,
+        input_gain: float = 1.0,
     ) -> None:
-        super().__init__(num_in_ch, num_feat, num_block, scale, res_scale, depths)
+        super().__init__(num_in_ch, num_feat, num_block, scale, res_scale, depths, block)
+        self.input_gain = input_gain
         factor = 2 if scale == 4 else scale
         self.upconv1 = conv3x3(num_feat, num_feat * factor**2)
         self.upconv2 = conv3x3(num_feat, num_feat * factor**2) if scale == 4 else None
@@ -142,10 +155,11 @@ class MsrLayout(SRResNet):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.body(F.leaky_relu(self.conv_first(x), SLOPE))
+        features = self.body(F.leaky_relu(self.conv_first(x if self.input_gain == 1.0 else x * self.input_gain), SLOPE))
         features = F.leaky_relu(self.pixel_shuffle(self.upconv1(features)), SLOPE, inplace=True)
         if self.upconv2 is not None:
             features = F.leaky_relu(self.pixel_shuffle(self.upconv2(features)), SLOPE, inplace=True)
         features = F.leaky_relu(self.conv_hr(features), SLOPE, inplace=True)
         base = F.interpolate(x, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
-        return self.conv_last(features) + base
+        image = self.conv_last(features)
+        return (image if self.input_gain == 1.0 else image / self.input_gain) + base

@@ -21,6 +21,8 @@ BLOCK = re.compile(r"^(body|layers)\.(\d+)\.(.+)$")
 LAST_CONV = re.compile(r"^(conv2|conv|conv\.4)\.(weight|bias)$")  # SRResNet's; RSTB's `1conv` and `3conv`
 # what a float network of fixed depth does not have, and a start file therefore need not bring
 OWN = re.compile(r"(^|\.)(shortcut|order)$|(^|\.)(weight|act|q|k|v|attn)_quant\.")
+# what blocks for one-bit networks have besides the convolutions of a plain residual block (units.py)
+ADDED = re.compile(r"\.(act[12]?|norm[12])\.\w+$|(^|\.)join[12]?\.gain$")
 
 
 def start_from(
@@ -38,7 +40,7 @@ def start_from(
     found = deepen(state, blocks) if blocks > base_blocks > 0 and find_stack(network) is not None else dict(state)
     if blocks != base_blocks:
         found = {name: value for name, value in found.items() if not name.endswith(".order")}
-    missing = [name for name in target if name not in found and not OWN.search(name)]
+    missing = [name for name in target if name not in found and not OWN.search(name) and not ADDED.search(name)]
     unexpected = [name for name in found if name not in target and not OWN.search(name)]
     shapes = [
         f"{name}: {tuple(found[name].shape)} instead of {tuple(target[name].shape)}"
