@@ -113,7 +113,19 @@ def _train_problems(train: Train, options: Options) -> Iterator[Problem]:
         yield Problem(("train", "fp_iter"), "there is nothing to quantize after the full-precision stage; use total_iter alone")
     if train.warmup_iter >= train.total_iter:
         yield Problem(("train", "warmup_iter"), f"found {train.warmup_iter}, expected less than total_iter {train.total_iter}")
+    if train.activations_first:
+        yield from _activations_first_problems(options.quant)
     yield from _schedule_problems(train.scheduler, train.total_iter)
+
+
+def _activations_first_problems(quant: Quant | None) -> Iterator[Problem]:
+    here = ("train", "activations_first")
+    if quant is None:
+        yield Problem(here, "there is no `quant` section, hence no activations to quantize first")
+    elif quant.w_bits == FULL_PRECISION:
+        yield Problem(here, f"weights stay in full precision (quant.w_bits {FULL_PRECISION}): nothing follows the activations")
+    elif quant.a_bits == FULL_PRECISION:
+        yield Problem(here, f"activations stay in full precision (quant.a_bits {FULL_PRECISION}): there is nothing to begin with")
 
 
 def _schedule_problems(schedule: Scheduler, total: int) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ from qsr.data.training import Batch
 from qsr.errors import StoppedOnRequest
 from qsr.train import finite, optim
 from qsr.train.job import Job
-from qsr.train.stages import Stage, Terms, train_section
+from qsr.train.losses import Terms
+from qsr.train.stages import Stage, train_section
 
 
 @dataclass(frozen=True)

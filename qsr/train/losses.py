@@ -1,17 +1,21 @@
-"""Pixel losses on RGB in [0, 1], always in float32: under bf16 autocast a difference of two near-equal pictures
-would lose the digits that matter."""
+"""What a loss is, and pixel losses: on RGB in [0, 1], always in float32, since under bf16 autocast a difference of two
+near-equal pictures would lose the digits that matter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qsr.options.schema import PixelLoss
 
 Pixel = Callable[[Tensor, Tensor], Tensor]
 """(sr, hr), both (N, C, H, W) -> scalar float32."""
+
+Terms = dict[str, Tensor]
+Loss = Callable[[nn.Module, Tensor, Tensor, int], tuple[Tensor, Terms]]
+"""(network, lq, gt, iteration) -> (scalar to minimise, its parts by name for the log)."""
 
 
 def l1(sr: Tensor, hr: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ from train_drill import tiny_options
 from qsr import archs
 from qsr.archs import depth
 from qsr.archs.modelfile import ModelInfo, save_model
-from qsr.options.schema import Dqa, PixelLoss
-from qsr.quant import is_calibrated, quantizers
-from qsr.train import losses, stages
+from qsr.quant import calibrate, is_calibrated, quantizers
+from qsr.train import stages
 
 
 def summary(pictures: Path, root: Path, **sections: object) -> list[tuple[str, int, int, bool]]:
@@ -43,6 +42,64 @@ def test_simpler_runs(pictures: Path, tmp_path: Path) -> None:
     assert summary(pictures, tmp_path, depth=no_warmup)[1:] == [("joint depths", 6, 16, False)]
 
 
+def test_activations_first_is_a_stage_with_real_weights(pictures: Path, tmp_path: Path) -> None:
+    sections = {"train": {"activations_first": 0.3}, "quant": {"rules": [{"match": "body.0.*", "w_bits": 8}]}}
+    assert summary(pictures, tmp_path, depth=None, **sections)[1:] == [
+        ("activations only", 6, 9, False),
+        ("quantized", 9, 16, False),
+    ]
+    assert summary(pictures, tmp_path, **sections)[1:] == [
+        ("activations only", 6, 9, False),
+        ("warm-up at full depth", 9, 11, False),
+        ("joint depths", 11, 16, True),
+    ]
+    _, opening, main = stages.plan(tiny_options(pictures, tmp_path, depth=None, **sections))
+    assert opening.options.quant.w_bits == 32
+    assert opening.options.quant.rules[0].w_bits == 32
+    assert main.options.quant.w_bits == 2
+    assert opening.origin == main.origin == 6, "one schedule for both"
+    network, _ = opening.build()
+    assert {quantizer.role for _, quantizer in quantizers(network)} == {"act"}
+
+
+def test_activations_keep_what_they_learned_when_weights_follow(pictures: Path, tmp_path: Path) -> None:
+    _, opening, main = stages.plan(tiny_options(pictures, tmp_path, depth=None, train={"activations_first": 0.3}))
+    cpu, batches = torch.device("cpu"), [torch.rand(2, 3, 4, 4)] * 2
+    before, _ = opening.begin(None, iter(batches), cpu)
+    with torch.no_grad():
+        before.body[0].conv1.act_quant.step.fill_(0.123)
+        before.body[0].conv1.weight.mul_(3)
+    network, _ = main.begin(before, iter(batches), cpu)
+    layer = network.body[0].conv1
+    assert layer.act_quant.step.item() == pytest.approx(0.123)
+    assert is_calibrated(network)
+    scale = 2 * before.body[0].conv1.weight.detach().abs().mean()  # 2 bits: Qp is 1
+    assert float(layer.weight_quant.step) == pytest.approx(float(scale), rel=1e-5), "from the weights as they are now"
+
+
+def test_balancing_comes_before_calibration_and_once(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = []
+
+    def halve(network: nn.Module, batch: torch.Tensor, ratio: float) -> None:
+        ratios.append(ratio)
+        calibrate(network, [batch])
+        with torch.no_grad():
+            network.body[0].conv1.weight.mul_(0.5)
+
+    monkeypatch.setattr(archs, "balance", halve)
+    options = tiny_options(
+        pictures, tmp_path, depth=None, train={"activations_first": 0.3}, quant={"start": "balanced", "branch_ratio": 0.2}
+    )
+    _, opening, main = stages.plan(options)
+    assert (opening.balance, main.balance) == (0.2, None), "trained branches are left alone"
+    both = stages.plan(options.model_copy(update={"train": options.train.model_copy(update={"activations_first": 0.0})}))[1]
+    network, _ = both.begin(None, iter([torch.rand(2, 3, 4, 4)] * 2), torch.device("cpu"))
+    assert ratios == [0.2]
+    layer = network.body[0].conv1
+    scale = 2 * layer.weight.detach().abs().mean()
+    assert float(layer.weight_quant.step) == pytest.approx(float(scale), rel=1e-5), "the step fits the weights as scaled"
+
+
 def test_the_full_precision_stage_has_its_own_rate_and_cosine(pictures: Path, tmp_path: Path) -> None:
     train = {"fp_lr": 5e-3, "scheduler": {"type": "constant"}}
     full, main = stages.plan(tiny_options(pictures, tmp_path, depth=None, train=train))
@@ -51,46 +108,6 @@ def test_the_full_precision_stage_has_its_own_rate_and_cosine(pictures: Path, tm
     assert full.schedule(5, 1.0) < 0.1
     assert main.lr == 1e-3
     assert main.schedule(9, 1.0) == 1.0
-
-
-class Recorder(nn.Module):
-    """Stands for a supernet: remembers at which depth it ran."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(1.0))
-        self.depth: int | None = None
-        self.ran: list[int | None] = []
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.ran.append(self.depth)
-        return x * self.weight / (self.depth or 1)
-
-
-@pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    monkeypatch.setattr(depth, "set_depth", lambda network, n: setattr(network, "depth", n))
-    return Recorder()
-
-
-def test_the_joint_loss_is_the_weighted_sum_over_depths(recorder: Recorder) -> None:
-    x, hr = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
-    loss = stages.joint_loss(losses.build(PixelLoss()), Dqa(depths=(4, 2, 1), weights=(0.5, 0.3, 0.2)))
-    total, terms = loss(recorder, x, hr, 1)
-    assert recorder.ran == [4, 2, 1]
-    assert recorder.depth is None, "the full depth is back for validation and saving"
-    assert {name: float(term) for name, term in terms.items()} == {"l_pix_4": 0.25, "l_pix_2": 0.5, "l_pix_1": 1.0}
-    assert total.item() == pytest.approx(0.5 * 0.25 + 0.3 * 0.5 + 0.2 * 1.0)
-    total.backward()
-    assert recorder.weight.grad is not None
-
-
-def test_the_sandwich_leaves_out_the_middle_on_odd_iterations(recorder: Recorder) -> None:
-    loss = stages.joint_loss(losses.build(PixelLoss()), Dqa(depths=(4, 2, 1), sandwich=True))
-    x = torch.ones(1, 3, 2, 2)
-    loss(recorder, x, x, 1)
-    loss(recorder, x, x, 2)
-    assert recorder.ran == [4, 1, 4, 2, 1]
 
 
 def test_first_weights_come_from_the_stage_before_and_are_calibrated(pictures: Path, tmp_path: Path) -> None:
