@@ -50,6 +50,7 @@ def quantize_(network: nn.Module, rules: Sequence[QuantRule]) -> LayerReport:
     if not replacements and any(not rule.keeps for rule in rules):
         raise OptionsError("the rules quantize no layer", hint=f"the network's layers: {_some_names(rows)}")
     _swap(network, replacements)
+    _link(network)
     return LayerReport(tuple(rows), _unused(rules, rows))
 
 
@@ -118,6 +119,13 @@ def _swap(network: nn.Module, replacements: dict[nn.Module, nn.Module]) -> None:
         for child_name, child in list(parent._modules.items()):
             if child in replacements:
                 parent._modules[child_name] = replacements[child]
+
+
+def _link(network: nn.Module) -> None:
+    """Let the quantizers of each method know of each other."""
+    found = [quantizer for _, quantizer in quantizers(network)]
+    for kind in dict.fromkeys(type(quantizer) for quantizer in found):
+        kind.link([quantizer for quantizer in found if type(quantizer) is kind])
 
 
 def calibrate(network: nn.Module, batches: Iterable[Tensor], n: int | None = None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -126,6 +126,19 @@ class Quantizer(nn.Module):
         """The settings that a quantizer of this role has."""
         others = cls.act_only if role == "weight" else cls.weight_only
         return {name: allowed for name, allowed in cls.accepts.items() if name not in others}
+
+    def bind(self, shape: Sequence[int]) -> None:
+        """Told to a weight's quantizer when its layer is built: the shape of the weight, (C_out, C_in / groups, ...).
+
+        For methods with modules of their own whose size follows from it; before any optimiser sees the network.
+        """
+
+    @classmethod
+    def link(cls, network: Sequence[Quantizer]) -> None:
+        """Told once when a network is quantized: its quantizers of this very class, in the order of its modules.
+
+        For methods whose layers know of each other.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
         """x_hat, the shape and dtype of x, with the method's surrogate gradient."""

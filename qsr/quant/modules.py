@@ -84,8 +84,13 @@ def _adopt(
     channel_dim: int,
 ) -> None:
     layer.weight, layer.bias = source.weight, source.bias
-    layer.weight_quant = create(weight, "weight", c_out, 0).to(source.weight.device) if weight else None
-    layer.act_quant = create(act, "act", c_in, channel_dim).to(source.weight.device) if act else None
+    layer.weight_quant = create(weight, "weight", c_out, 0) if weight else None
+    layer.act_quant = create(act, "act", c_in, channel_dim) if act else None
+    if layer.weight_quant is not None:
+        layer.weight_quant.bind(source.weight.shape)
+    for quantizer in (layer.weight_quant, layer.act_quant):
+        if quantizer is not None:
+            quantizer.to(source.weight.device)
     layer.train(source.training)
 
 
