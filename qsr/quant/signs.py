@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+SCALE_FLOOR = 1e-6
+
 Surrogate = Callable[[Tensor], Tensor]
 """x -> what stands in for the derivative of sign at x, the shape of x."""
 
@@ -48,6 +50,15 @@ class Windowed:
 
     def __call__(self, x: Tensor) -> Tensor:
         return (x.abs() * (-2 / self.h)).add_(2).clamp_min_(0).div_(self.h)
+
+
+def learned_scale(step: Tensor) -> Tensor:
+    """The scale that a raw, unconstrained parameter stands for: max(|step|, 1e-6).
+
+    Its derivative is |step|'s, +1 at zero, also below the floor, so that the scale of a dead channel can grow.
+    """
+    size = step * sign(step.detach())
+    return size + (size.clamp_min(SCALE_FLOOR) - size).detach()
 
 
 class _Binarize(torch.autograd.Function):

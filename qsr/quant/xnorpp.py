@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from qsr.quant.base import Role
 from qsr.quant.binarizer import Binarizer
-from qsr.quant.fused import STEP_FLOOR
-from qsr.quant.signs import ste
+from qsr.quant.signs import learned_scale, ste
 from qsr.spec import QuantSpec
 
 
@@ -43,9 +42,7 @@ class XNORPP(Binarizer):
         if self.role == "act":
             return None
         step = self.step if self.step.dtype == x.dtype else self.step.to(x.dtype)
-        # |step| with derivative +1 at zero, so that the step of a dead channel can grow; floored in the forward pass only
-        gamma = step * torch.where(step >= 0, 1.0, -1.0)
-        gamma = gamma + (gamma.clamp_min(STEP_FLOOR) - gamma).detach()
+        gamma = learned_scale(step)
         return gamma if gamma.dim() == 0 else gamma.view(self.channel_shape(x))
 
     def observe(self, x: Tensor) -> None:
