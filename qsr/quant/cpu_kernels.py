@@ -54,17 +54,17 @@ def take(x: Tensor, step: Tensor) -> bool:
 class Layout:
     """How the memory of x is walked: as columns (rows, C) when channels lie innermost, else flat, a run per shift.
 
-    The shift of x is (1, C, 1, 1) or (1, C) or (C,), as in RLQ. pieces: slices of the first axis of `array(t)`.
+    The shift of x is (1, C, 1, 1) or (1, C) or (C,), as in RLQ, or one number. pieces: slices of the first axis of `array(t)`.
     """
 
     def __init__(self, x: Tensor, shift: Tensor | None) -> None:
         channels_last = x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.columns = shift is not None and (channels_last or shift.dim() <= 2)
+        self.columns = shift is not None and shift.numel() > 1 and (channels_last or shift.dim() <= 2)
         self.shift = NO_SHIFT if shift is None else shift.detach().numpy().reshape(-1)
-        sample = 1 if shift is None else x.numel() // x.shape[0]
+        sample = 1 if self.shift.size == 1 else x.numel() // x.shape[0]
         self.plane = sample // self.shift.size
-        # A piece begins where the shift does: at any row of columns, at a sample of runs, anywhere without a shift.
+        # A piece begins where the shift does: at any row of columns, at a sample of runs, anywhere if there is one shift at most.
         width, unit = (self.shift.size, 1) if self.columns else (1, sample)
         length, size = x.numel() // width, max(PIECE // (width * unit), 1) * unit
         self.pieces = [slice(start, min(start + size, length)) for start in range(0, length, size)]
@@ -77,7 +77,7 @@ class Layout:
 
     def run(self, piece: slice) -> int:
         """Consecutive elements that share one shift."""
-        return piece.stop - piece.start if self.shift is NO_SHIFT else self.plane
+        return piece.stop - piece.start if self.shift.size == 1 else self.plane
 
 
 def forward(x: Tensor, v: float, shift: Tensor | None, qmin: int, qmax: int) -> Tensor:

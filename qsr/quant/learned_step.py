@@ -1,6 +1,6 @@
-"""What RLQ and LSQ share: a learnable step size, its initial value from the first batch, signedness, the integer form.
+"""What RLQ, LSQ and their kin share: a learnable step size, its first value from the data, signedness, the integer form.
 
-The step starts at 2 mean|x| / sqrt(Qp) (LSQ) or max|x| / Qp, observed either by `qsr.calibrate` or by the first
+The step starts at 2 mean|x| / sqrt(Qp) (LSQ), max|x| / Qp or where the squared error is least (initial.py), observed either by `qsr.calibrate` or by the first
 forward in training mode. Activations are signed iff the smallest observed value lies below -1e-5; weights always are.
 Both facts are buffers, so a loaded checkpoint needs neither batch nor calibration.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from qsr.errors import NumericalError, OptionsError
 from qsr.quant.base import Accepts, Codes, Quantizer, Role, level_range
 from qsr.quant.fused import Levels, Slope, codes, fused_quantize, positive
+from qsr.quant.initial import centring_shift, least_error_step, subsample
 from qsr.quant.ranks import world_size
 from qsr.spec import QuantSpec
 
@@ -32,6 +33,7 @@ class Observed:
     abs_sum: Tensor
     abs_max: Tensor
     minimum: Tensor
+    maximum: Tensor
 
     def merge(self, other: Observed) -> Observed:
         return Observed(
@@ -39,6 +41,7 @@ class Observed:
             self.abs_sum + other.abs_sum,
             torch.maximum(self.abs_max, other.abs_max),
             torch.minimum(self.minimum, other.minimum),
+            torch.maximum(self.maximum, other.maximum),
         )
 
 
@@ -46,15 +49,17 @@ class LearnedStep(Quantizer):
     """Uniform quantizer with a learned step; a subclass names its `slope` and may add a `shift`.
 
     step: raw parameter, 0-dim or (C,) with granularity "channel" (weights only); |step| is what counts.
+    symmetric: the method's codes are -Qp..Qp whatever the data.
     Quantizer arithmetic is float32 (float64 for float64 input), also under autocast.
     """
 
     accepts: ClassVar[dict[str, Accepts]] = {
-        "init": ("lsq", "max"),
+        "init": ("lsq", "max", "mse"),
         "numel": ("sample", "batch"),
         "symmetric_narrow": (False, True),
     }
     act_only: ClassVar[frozenset[str]] = frozenset({"numel"})
+    symmetric: ClassVar[bool] = False
     slope: Slope
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
@@ -71,16 +76,23 @@ class LearnedStep(Quantizer):
         per_channel = spec.granularity == "channel"
         self.step = nn.Parameter(torch.ones(channels) if per_channel else torch.tensor(1.0))
         self._steps = channels if per_channel else 1
-        self._narrow = bool(spec.param("symmetric_narrow", False))
+        self._narrow = self.symmetric or bool(spec.param("symmetric_narrow", False))
         self._per_sample = role == "act" and spec.param("numel", "sample") == "sample"
         self._observing = False
         self._observed: Observed | None = None
+        self._centred = role == "act" and spec.param("shift_init", "zero") == "centre"
+        self._sample: Tensor | None = None  # (C or 1, n) observed values, where the start needs more than statistics
         self._flags: tuple[Tensor, int, Tensor, int, bool, bool] | None = None
+        if self.symmetric:
+            self.signed.fill_(True)
 
     # --- forward and integer form ------------------------------------------------------------------------------
     def forward(self, x: Tensor) -> Tensor:
         """x_hat, shape and dtype of x. Raises OptionsError in eval mode while uninitialised."""
         levels = self._levels(x, self._prepare(x))
+        if self._observing and self._centred:
+            # the layers behind see values in place; the bias takes the shift off once it is final (absorb_shifts)
+            return (self.encode(x).decode() - self.shift).to(x.dtype)
         if x.dtype in EXACT:  # calls that would do nothing are left out: together they cost as much as a pass over x
             return fused_quantize(x, self._step_for(x), self._shift_for(x), levels, self.slope)
         wide = x.float()
@@ -123,10 +135,10 @@ class LearnedStep(Quantizer):
 
     # --- initialisation ----------------------------------------------------------------------------------------
     def begin_calibration(self) -> None:
-        self._observing, self._observed = True, None
+        self._observing, self._observed, self._sample = True, None, None
 
     def end_calibration(self) -> None:
-        self._observing, self._observed = False, None
+        self._observing, self._observed, self._sample = False, None, None
 
     def _prepare(self, x: Tensor) -> bool:
         """Initialise from x where that is due; returns whether codes are signed."""
@@ -147,39 +159,55 @@ class LearnedStep(Quantizer):
                     hint="call qsr.calibrate(network, batches) before wrapping the network in DistributedDataParallel",
                 )
             self._observe(x)
-            self._observed = None
+            self._observed = self._sample = None
         return self._read_flags()[1]
 
     @torch.no_grad()
     def _observe(self, x: Tensor) -> None:
         """Set step and signedness from everything observed since calibration began."""
         x = x.detach() if x.dtype in EXACT else x.detach().float()
-        shift = self._shift_for(x)
-        seen = self._statistics(x if shift is None else x + shift)
+        seen = self._statistics(x)
         self._observed = seen = seen if self._observed is None else self._observed.merge(seen)
         if not torch.isfinite(seen.abs_sum).all():
             raise NumericalError(f"NaN or Inf in the tensor that initialises the {self.role} quantizer ({self.extra_repr()})")
-        if self.role == "act":
+        if self.role == "act" and not self.symmetric:
             self.signed.fill_(bool(seen.minimum < SIGNED_BELOW))
         self.initialised.fill_(True)
-        qmax = level_range(self.spec.bits, self._read_flags()[1], self._narrow)[1]
+        if self._centred or self.spec.param("init", "lsq") == "mse":
+            fresh = subsample(self._rows(x, self._centred or self.step.dim() > 0))
+            self._sample = fresh if self._sample is None else torch.cat((self._sample, fresh), 1)
+        self._start(seen, *level_range(self.spec.bits, self._read_flags()[1], self._narrow))
+
+    def _start(self, seen: Observed, qmin: int, qmax: int) -> None:
+        """Set the parameters that start from the data; signedness is known."""
         if self.spec.param("init", "lsq") == "max":
             step = seen.abs_max / qmax
         else:
             step = 2 * seen.abs_sum / (seen.count * math.sqrt(qmax))
+        step = step.to(self.step.dtype)
+        middle = None
+        if self._centred and self._observing and self._sample is not None and qmin < 0:  # after a ReLU the mass is at 0
+            middle = self._sample.mean(1, keepdim=True)
+        if self._sample is not None and self.spec.param("init", "lsq") == "mse":
+            step = least_error_step(self._sample, torch.where(step > 0, step, 1.0), qmin, qmax, middle)
+        if self.shift is not None and middle is not None:
+            self.shift.copy_(centring_shift(middle, step, qmin, qmax).view(self.shift.shape))
         # An all-zero tensor says nothing about its scale; 1 lets later values through, a tiny step would saturate them.
         self.step.copy_(torch.where(step > 0, step, 1.0))
 
     def _statistics(self, x: Tensor) -> Observed:
-        if self.step.dim() == 0:
-            flat = x.reshape(1, -1)
-        else:
-            flat = x.transpose(0, self.channel_dim).reshape(self.channels, -1)
+        shift = None if self._centred else self._shift_for(x)
+        x = x if shift is None else x + shift
+        flat = self._rows(x, per_channel=self.step.dim() > 0)
         size = flat.abs()
         abs_sum, abs_max = size.sum(1, dtype=torch.float64), size.amax(1)
         if self.step.dim() == 0:
             abs_sum, abs_max = abs_sum[0], abs_max[0]
-        return Observed(flat.shape[1], abs_sum, abs_max, x.min())
+        return Observed(flat.shape[1], abs_sum, abs_max, x.min(), x.max())
+
+    def _rows(self, x: Tensor, per_channel: bool) -> Tensor:
+        """(C, n), or (1, n)."""
+        return x.transpose(0, self.channel_dim).reshape(self.channels, -1) if per_channel else x.reshape(1, -1)
 
     def _read_flags(self) -> tuple[bool, bool]:
         """(initialised, signed) as Python values. Reading a buffer stalls a GPU, so it is read again only once written to."""

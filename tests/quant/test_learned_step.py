@@ -120,7 +120,7 @@ def test_nan_at_initialisation_is_a_numerical_error(bad: float) -> None:
 
 
 def test_several_processes_must_calibrate_first() -> None:
-    with mock.patch.object(learned_step, "_world_size", return_value=2):
+    with mock.patch.object(learned_step, "world_size", return_value=2):
         with pytest.raises(OptionsError, match="before wrapping"):
             make()(torch.ones(1, 3))
         make(role="weight")(torch.ones(3, 2))  # the same on every rank
