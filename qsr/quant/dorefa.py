@@ -131,7 +131,7 @@ class DoReFa(Quantizer):
         """(c / n, the levels), c having followed x where that is due."""
         if self._follows and (self.training or self._observing):
             self._follow(x.detach())
-        elif not self.initialised:
+        elif self._follows and not self.initialised:
             raise OptionsError(
                 f"the act quantizer ({self.extra_repr()}) has no range yet",
                 hint="call qsr.calibrate(network, batches), load a checkpoint, or run a training forward first",
@@ -144,7 +144,8 @@ class DoReFa(Quantizer):
         """Let c follow the features; their sign is decided before the first step and stays."""
         now = mean_over_ranks(x.abs().amax()).to(self.limit.dtype)
         if self._observing or not self.initialised:
-            self.signed.copy_(self.signed | (max_over_ranks((x.amin() < SIGNED_BELOW).float()) > 0))
+            negative = max_over_ranks((x.amin() < SIGNED_BELOW).float()) > 0
+            self.signed.copy_(negative | (self.signed & self.initialised))
         # a new tensor each time: the backward pass of an earlier forward still needs the old one
         self.limit = torch.where(self.initialised, DECAY * self.limit + (1 - DECAY) * now, now)
         self.initialised.fill_(True)
