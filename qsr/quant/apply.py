@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from qsr.errors import OptionsError
 from qsr.quant.base import Quantizer
-from qsr.quant.modules import QConv2d, QLinear, initial_weights, quantizers
+from qsr.quant.modules import QConv2d, QLinear, absorb_shifts, initial_weights, quantizers
 from qsr.quant.report import FULL_BITS, LayerReport, LayerRow
 from qsr.spec import QuantRule, QuantSpec, rule_for
 
@@ -122,10 +122,10 @@ def _swap(network: nn.Module, replacements: dict[nn.Module, nn.Module]) -> None:
 
 
 def _link(network: nn.Module) -> None:
-    """Let the quantizers of each method know of each other."""
+    """Let the quantizers of each method know of each other and of the network."""
     found = [quantizer for _, quantizer in quantizers(network)]
     for kind in dict.fromkeys(type(quantizer) for quantizer in found):
-        kind.link([quantizer for quantizer in found if type(quantizer) is kind])
+        kind.link([quantizer for quantizer in found if type(quantizer) is kind], network)
 
 
 def calibrate(network: nn.Module, batches: Iterable[Tensor], n: int | None = None) -> tuple[str, ...]:
@@ -148,6 +148,7 @@ def calibrate(network: nn.Module, batches: Iterable[Tensor], n: int | None = Non
     finally:
         for _, quantizer in fresh:
             quantizer.end_calibration()
+        absorb_shifts(network, {quantizer for _, quantizer in fresh})
         for module, mode in modes.items():
             module.training = mode
     return tuple(name for name, quantizer in fresh if not quantizer.initialised)

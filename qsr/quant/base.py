@@ -134,10 +134,10 @@ class Quantizer(nn.Module):
         """
 
     @classmethod
-    def link(cls, network: Sequence[Quantizer]) -> None:
+    def link(cls, found: Sequence[Quantizer], network: nn.Module) -> None:
         """Told once when a network is quantized: its quantizers of this very class, in the order of its modules.
 
-        For methods whose layers know of each other.
+        For methods whose layers know of each other, or of the picture that the network was given.
         """
 
     def forward(self, x: Tensor) -> Tensor:
