@@ -110,7 +110,9 @@ class Quant(Section):
         description="rlq: slope constant of the redistribution function (2: the paper, its factor mended; 1: released code).",
     )
     shift: bool = Field(True, description="rlq: learnable per-channel shift of activations.")
-    init: Literal["lsq", "max"] = Field("lsq", description="Initial step size: 2 mean|x| / sqrt(Qp), or max|x| / Qp.")
+    init: Literal["lsq", "max", "mse"] = Field(
+        "lsq", description="Initial step size: 2 mean|x| / sqrt(Qp), max|x| / Qp, or of least squared error."
+    )
     numel: Literal["sample", "batch"] = Field(
         "sample", description="Elements counted in the step size's gradient scale; batch is the released code."
     )

@@ -105,3 +105,21 @@ def initial_weights(network: nn.Module) -> None:
         for module in network.modules():
             if isinstance(module, QConv2d | QLinear) and module.weight_quant is not None:
                 module.weight_quant(module.weight)
+
+
+@torch.no_grad()
+def absorb_shifts(network: nn.Module, fresh: set[Quantizer]) -> None:
+    """Take what the initial shifts of the activation quantizers `fresh` add to a layer's output off its bias.
+
+    Codes stand for x + shift, so the output grows by the sum of w_hat * shift; exact but for the zero-padded border.
+    Layers without a bias, and grouped convolutions, keep what the shift adds.
+    """
+    for layer in network.modules():
+        if not isinstance(layer, QConv2d | QLinear) or layer.act_quant not in fresh or layer.bias is None:
+            continue
+        shift = getattr(layer.act_quant, "shift", None)
+        if shift is None or not shift.any() or getattr(layer, "groups", 1) > 1:
+            continue
+        w_hat = layer.weight if layer.weight_quant is None else layer.weight_quant(layer.weight)
+        per_input = w_hat.flatten(2).sum(2) if w_hat.dim() == 4 else w_hat
+        layer.bias -= (per_input @ shift.reshape(-1).to(w_hat.dtype)).to(layer.bias.dtype)

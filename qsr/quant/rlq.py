@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qsr.errors import OptionsError
 from qsr.quant.base import Accepts, Role
 from qsr.quant.learned_step import LearnedStep
 from qsr.spec import QuantSpec, Scalar
@@ -79,17 +80,21 @@ def _slope_constant(value: Scalar) -> bool:
 
 
 class RLQ(LearnedStep):
-    """Settings: k (2.0), shift (True, activations only), init, numel, symmetric_narrow. Undefined for 1 bit.
+    """Settings: k (2.0), shift (True) and shift_init ('zero') of activations, init, numel, symmetric_narrow. Not for 1 bit.
 
-    shift: (1, C, 1, 1) for convolution inputs, (1, ..., C) along the last axis for linear ones; starts at 0.
+    shift: (1, C, 1, 1) for convolution inputs, (1, ..., C) along the last axis for linear ones. It starts at 0 (released
+    code) or, with shift_init 'centre' and by `calibrate`, where it puts each channel's mean in the middle of the levels;
+    the layer's bias then takes off what that adds.
     """
 
-    accepts: ClassVar[dict[str, Accepts]] = {"k": _slope_constant, **LearnedStep.accepts, "shift": (True, False)}
-    act_only: ClassVar[frozenset[str]] = LearnedStep.act_only | {"shift"}
+    accepts: ClassVar[dict[str, Accepts]] = {"k": _slope_constant, **LearnedStep.accepts, "shift": (True, False), "shift_init": ("zero", "centre")}
+    act_only: ClassVar[frozenset[str]] = LearnedStep.act_only | {"shift", "shift_init"}
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)
         self.slope = Redistribution(float(spec.param("k", 2.0)))
+        if self._centred and not spec.param("shift", True):
+            raise OptionsError("rlq: shift_init 'centre' needs a shift", hint="leave shift on, or shift_init at 'zero'")
         if role == "act" and spec.param("shift", True):
             shape = (1, channels, 1, 1) if channel_dim == 1 else (1, channels)
             self.shift = nn.Parameter(torch.zeros(shape))
