@@ -21,6 +21,7 @@ from qsr.errors import FormatError
 from qsr.files import write_atomic
 
 Key = Literal["params", "params_ema", "auto"]
+FOREIGN = (".pth", ".pt", ".ckpt")
 # buffers that follow from sizes; qsr computes them at run time
 DERIVED = (".attn_mask", ".relative_position_index")
 
@@ -68,7 +69,7 @@ def load_start(network: nn.Module, path: Path | str, key: Key = "auto", strict: 
     The file may be float where the network is quantized, or shallower than a supernet (see start.py). Raises FormatError.
     """
     path = Path(path)
-    if path.suffix in (".pth", ".pt", ".ckpt"):
+    if path.suffix in FOREIGN:
         state = load_foreign_state(path, key)
     else:
         state = modelfile.read_state(path)

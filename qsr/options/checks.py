@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from qsr.options.checks_network import network_problems
 from qsr.options.problems import Problem, nearest
-from qsr.options.schema import Dataset, LayerRule, Options, Quant, Scheduler, SwinIR, Train
+from qsr.options.schema import BasicSRNetwork, Dataset, LayerRule, Options, Quant, Scheduler, SwinIR, Train
 from qsr.options.tree import Tree
 from qsr.spec import METHODS
 
@@ -115,7 +115,23 @@ def _train_problems(train: Train, options: Options) -> Iterator[Problem]:
         yield Problem(("train", "warmup_iter"), f"found {train.warmup_iter}, expected less than total_iter {train.total_iter}")
     if train.activations_first:
         yield from _activations_first_problems(options.quant)
+    yield from _distill_problems(train, options)
     yield from _schedule_problems(train.scheduler, train.total_iter)
+
+
+def _distill_problems(train: Train, options: Options) -> Iterator[Problem]:
+    own = bool(train.fp_iter or options.path.pretrain_network_g)
+    for number, term in enumerate(train.distill):
+        here = ("train", "distill", number)
+        if term.teacher is None and not own:
+            yield Problem(
+                (*here, "teacher"),
+                "missing; this run has neither a full-precision stage nor path.pretrain_network_g to learn from",
+            )
+        if any((term.type, term.features) == (other.type, other.features) for other in train.distill[:number]):
+            yield Problem(here, f"{term.type} of {term.features} is there already; give one of them the sum of the weights")
+        if isinstance(options.network_g, BasicSRNetwork):
+            yield Problem(here, f"the blocks of {options.network_g.type} are not known, expected SRResNet or SwinIR")
 
 
 def _activations_first_problems(quant: Quant | None) -> Iterator[Problem]:
@@ -125,7 +141,9 @@ def _activations_first_problems(quant: Quant | None) -> Iterator[Problem]:
     elif quant.w_bits == FULL_PRECISION:
         yield Problem(here, f"weights stay in full precision (quant.w_bits {FULL_PRECISION}): nothing follows the activations")
     elif quant.a_bits == FULL_PRECISION:
-        yield Problem(here, f"activations stay in full precision (quant.a_bits {FULL_PRECISION}): there is nothing to begin with")
+        yield Problem(
+            here, f"activations stay in full precision (quant.a_bits {FULL_PRECISION}): there is nothing to begin with"
+        )
 
 
 def _schedule_problems(schedule: Scheduler, total: int) -> Iterator[Problem]:

@@ -36,6 +36,10 @@ def _missing(resolved: Resolved, phases: Sequence[str]) -> Iterator[Problem]:
             own = value.startswith(options.path.experiments_root)
             advice = "train it first, or name" if own else "name"
             yield Problem(("path", key), f"nothing at {value}{_from_here(value)}; {advice} another with --set path.{key}=FILE")
+    for number, term in enumerate(options.train.distill if options.train and "train" in phases else ()):
+        if term.teacher is not None and not Path(term.teacher).exists():
+            here = ("train", "distill", number, "teacher")
+            yield Problem(here, f"nothing at {term.teacher}{_from_here(term.teacher)}; left out: what this run starts from")
 
 
 def _missing_data(here: tuple[str, str], dataset: Dataset) -> Iterator[Problem]:

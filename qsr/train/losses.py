@@ -4,12 +4,14 @@ near-equal pictures would lose the digits that matter."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from qsr.options.schema import PixelLoss
 
+T = TypeVar("T")
 Pixel = Callable[[Tensor, Tensor], Tensor]
 """(sr, hr), both (N, C, H, W) -> scalar float32."""
 
@@ -40,3 +42,16 @@ def build(options: PixelLoss) -> Pixel:
     }[options.type]
     reduce = torch.mean if options.reduction == "mean" else torch.sum
     return lambda sr, hr: options.loss_weight * reduce(elementwise(sr.float(), hr.float()))
+
+
+class Remembered(Generic[T]):
+    """`find(network)`, its answer kept for the network it was last asked about."""
+
+    def __init__(self, find: Callable[[nn.Module], T]) -> None:
+        self._find = find
+        self._known: tuple[nn.Module, T] | None = None
+
+    def __call__(self, network: nn.Module) -> T:
+        if self._known is None or self._known[0] is not network:
+            self._known = (network, self._find(network))
+        return self._known[1]

@@ -1,14 +1,10 @@
 """What one training step minimises: loss terms put together, each a callable around another.
 
-A term is added here and nowhere else: the loop and the stages see one callable. `plain_loss` runs the network once,
-`joint_loss` once per depth; `with_penalties` and distillation (dbt.py) belong to one forward pass and therefore go
-inside, `with_progress` sets the scene for a whole step and goes outside.
+A term is added here and nowhere else: the loop and the stages see one callable. What belongs to one forward pass
+(penalties, distillation) goes around `plain_loss`; `joint_loss` takes the whole of it once per depth.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -16,22 +12,8 @@ from qsr.archs import depth
 from qsr.options.schema import Dqa, Options, Train
 from qsr.quant.progress import penalised, scheduled, total_penalty
 from qsr.train import losses
-from qsr.train.losses import Loss, Pixel, Terms
-
-T = TypeVar("T")
-
-
-class Remembered(Generic[T]):
-    """`find(network)`, its answer kept for the network it was last asked about."""
-
-    def __init__(self, find: Callable[[nn.Module], T]) -> None:
-        self._find = find
-        self._known: tuple[nn.Module, T] | None = None
-
-    def __call__(self, network: nn.Module) -> T:
-        if self._known is None or self._known[0] is not network:
-            self._known = (network, self._find(network))
-        return self._known[1]
+from qsr.train.dbt import distilled
+from qsr.train.losses import Loss, Pixel, Remembered, Terms
 
 
 def full_precision_loss(train: Train) -> Loss:
@@ -39,17 +21,12 @@ def full_precision_loss(train: Train) -> Loss:
     return plain_loss(losses.build(train.pixel_opt))
 
 
-def quantized_loss(options: Options, train: Train, joint: Dqa | None = None) -> Loss:
-    """Everything that `options` ask for in the stages after full precision; `joint`: at all depths.
-
-    Progress counts from the first to the last of their iterations.
-    """
-    loss = plain_loss(losses.build(train.pixel_opt))
+def quantized_loss(options: Options, train: Train) -> Loss:
+    """Everything that `options` ask for in the stages after full precision; progress counts over all of these."""
+    loss = full_precision_loss(train)
     if options.quant is not None:
-        loss = with_penalties(loss)
-    if joint is not None:
-        loss = joint_loss(loss, joint)
-    return loss if options.quant is None else with_progress(loss, train.fp_iter, train.total_iter)
+        loss = with_progress(with_penalties(loss), train.fp_iter, train.total_iter)
+    return distilled(loss, train.distill, options) if train.distill else loss
 
 
 def plain_loss(pixel: Pixel) -> Loss:
@@ -100,8 +77,8 @@ def with_penalties(one_pass: Loss) -> Loss:
     return loss
 
 
-def with_progress(step: Loss, origin: int, total: int) -> Loss:
-    """Before `step`, tell the quantizers how far training is: 0 at iteration origin + 1, 1 - 1 / total at the last one.
+def with_progress(one_pass: Loss, origin: int, total: int) -> Loss:
+    """Before `one_pass`, tell the quantizers how far training is: 0 at iteration origin + 1, 1 - 1 / total at the last one.
 
     A function of the iteration alone, like the learning rate, so a resumed run goes on exactly.
     """
@@ -110,6 +87,6 @@ def with_progress(step: Loss, origin: int, total: int) -> Loss:
     def loss(network: nn.Module, lq: Tensor, gt: Tensor, iteration: int) -> tuple[Tensor, Terms]:
         for quantizer in found(network):
             quantizer.set_progress((iteration - 1 - origin) / total)
-        return step(network, lq, gt, iteration)
+        return one_pass(network, lq, gt, iteration)
 
     return loss

@@ -100,7 +100,7 @@ def plan(options: Options) -> tuple[Stage, ...]:
     if turn > main.first:
         opening = (replace(main, name="activations only", last=turn, options=_activations_only(options)),)
         main = replace(main, first=turn, balance=None)  # trained branches have the size that they need
-    return first + opening + (_with_depths(main, options.depth.dqa, train) if options.depth.dqa else (main,))
+    return first + opening + (_with_depths(main, options.depth.dqa) if options.depth.dqa else (main,))
 
 
 def train_section(options: Options) -> Train:
@@ -149,11 +149,10 @@ def _activations_only(options: Options) -> Options:
     return options.model_copy(update={"quant": options.quant.model_copy(update={"w_bits": FULL_BITS, "rules": rules})})
 
 
-def _with_depths(main: Stage, dqa: Dqa, train: Train) -> tuple[Stage, ...]:
+def _with_depths(main: Stage, dqa: Dqa) -> tuple[Stage, ...]:
     """Warm-up at full depth, then all depths; one network, one schedule."""
     turn = main.first + round(dqa.warmup * (main.last - main.first))
-    loss = recipe.quantized_loss(main.options, train, dqa)
-    joint = replace(main, name="joint depths", first=turn, loss=loss, freeze=dqa.importance)
+    joint = replace(main, name="joint depths", first=turn, loss=recipe.joint_loss(main.loss, dqa), freeze=dqa.importance)
     if turn == main.first:
         return (joint,)
     return (replace(main, name="warm-up at full depth", last=turn), replace(joint, continues=True))

@@ -36,6 +36,13 @@ CONTRADICTIONS = [
     (["train.activations_first=0.3", "quant=~"], "train.activations_first", "no `quant` section"),
     (["train.activations_first=0.3", "quant.w_bits=32"], "train.activations_first", "nothing follows"),
     (["train.activations_first=0.3", "quant.a_bits=32"], "train.activations_first", "nothing to begin with"),
+    (["train.distill=[{}]"], "train.distill.0.teacher", "missing"),
+    (["train.distill=[{}, {weight: 1.0}]", "path.pretrain_network_g=x"], "train.distill.1", "there already"),
+    (
+        ["train.distill=[{teacher: x}]", "network_g={type: 'basicsr:RRDBNet'}"],
+        "train.distill.0",
+        "expected SRResNet or SwinIR",
+    ),
     (["train.warmup_iter=100"], "train.warmup_iter", "less than total_iter 100"),
     (["train.scheduler.type=MultiStepLR"], "train.scheduler.milestones", "missing"),
     (["train.scheduler={type: MultiStepLR, milestones: [9, 5]}"], "train.scheduler.milestones", "rising"),

@@ -56,3 +56,13 @@ def test_a_test_file_cannot_train(valid: Path, tmp_path: Path) -> None:
     (tmp_path / "data" / "HR").mkdir(parents=True)
     with pytest.raises(OptionsError, match="for testing only"):
         check_files(load(valid, ["train=~"]), ("train",))
+
+
+def test_a_teacher_is_looked_for_when_training(valid: Path, tmp_path: Path) -> None:
+    (tmp_path / "data" / "HR").mkdir(parents=True)
+    resolved = load(valid, ["train.distill=[{teacher: fp.safetensors}]"])
+    with pytest.raises(OptionsError) as caught:
+        check_files(resolved, ("train",))
+    assert "nothing at fp.safetensors in" in caught.value.problems[0]
+    assert "train.distill" in caught.value.problems[0]
+    check_files(resolved, ("test",))

@@ -73,8 +73,8 @@ def test_activations_keep_what_they_learned_when_weights_follow(pictures: Path, 
     layer = network.body[0].conv1
     assert layer.act_quant.step.item() == pytest.approx(0.123)
     assert is_calibrated(network)
-    scale = 2 * before.body[0].conv1.weight.detach().abs().mean()  # 2 bits: Qp is 1
-    assert float(layer.weight_quant.step) == pytest.approx(float(scale), rel=1e-5), "from the weights as they are now"
+    scale = 2 * before.body[0].conv1.weight.detach().abs().mean().item()  # 2 bits: Qp is 1
+    assert layer.weight_quant.step.item() == pytest.approx(scale, rel=1e-5), "from the weights as they are now"
 
 
 def test_balancing_comes_before_calibration_and_once(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,8 +96,8 @@ def test_balancing_comes_before_calibration_and_once(pictures: Path, tmp_path: P
     network, _ = both.begin(None, iter([torch.rand(2, 3, 4, 4)] * 2), torch.device("cpu"))
     assert ratios == [0.2]
     layer = network.body[0].conv1
-    scale = 2 * layer.weight.detach().abs().mean()
-    assert float(layer.weight_quant.step) == pytest.approx(float(scale), rel=1e-5), "the step fits the weights as scaled"
+    scale = 2 * layer.weight.detach().abs().mean().item()
+    assert layer.weight_quant.step.item() == pytest.approx(scale, rel=1e-5), "the step fits the weights as scaled"
 
 
 def test_the_full_precision_stage_has_its_own_rate_and_cosine(pictures: Path, tmp_path: Path) -> None:
