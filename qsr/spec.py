@@ -146,4 +146,10 @@ METHODS: dict[str, Method] = {
     "xnorpp": Method("qsr.quant.xnorpp:XNORPP", (1, 1), (1, 1), "XNOR-Net++ (Bulat and Tzimiropoulos, BMVC 2019)", "channel"),
     "bireal": Method("qsr.quant.bireal:BiReal", (1, 1), (1, 1), "Bi-Real Net (Liu et al., ECCV 2018)", "channel"),
     "dorefa": Method("qsr.quant.dorefa:DoReFa", (1, 8), (1, 8), "DoReFa-Net (Zhou et al., 2016)"),
+    "irnet": Method("qsr.quant.irnet:IRNet", (1, 1), (1, 1), "IR-Net (Qin et al., CVPR 2020)", "channel"),
+    "recu": Method("qsr.quant.recu:ReCU", (1, 1), (1, 1), "ReCU, rectified clamp unit (Xu et al., ICCV 2021)", "channel"),
+    "fda": Method("qsr.quant.fda:FDA", (1, 1), (1, 1), "FDA-BNN, frequency domain (Xu et al., NeurIPS 2021)", "channel"),
+    "reactnet": Method("qsr.quant.reactnet:ReActNet", (1, 1), (1, 1), "ReActNet (Liu et al., ECCV 2020)", "channel"),
+    "btm": Method("qsr.quant.btm:BTM", (1, 1), (1, 1), "BTM, without batch norm (Jiang et al., AAAI 2021)", "channel", True),
+    "bam": Method("qsr.quant.bam:BAM", (1, 1), (1, 1), "BAM, bit accumulation (Xin et al., ECCV 2020)", "channel", True),
 }
