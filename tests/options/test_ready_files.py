@@ -12,11 +12,12 @@ from qsr.options.schema import SRResNet, SwinIR
 REPOSITORY = Path(__file__).resolve().parents[2]
 READY = [*sorted((REPOSITORY / "options").glob("*.yml")), *sorted((REPOSITORY / "options" / "small").glob("*.yml"))]
 BITS = ("w8a8", "w4a4", "w2a2")
+FAMILIES = ("quantsr", "quantsr_t", "lsq", "lsq_plus", "pams", "cadyq")
 PROMISED = {
     "quantsr_x4_w2a2",
     "demo",
     *(f"{family}_x{scale}" for family in ("fp", "fp_t") for scale in (2, 4)),
-    *(f"{family}_x{scale}_{bits}" for family in ("quantsr", "quantsr_t", "lsq") for scale in (2, 4) for bits in BITS),
+    *(f"{family}_x{scale}_{bits}" for family in FAMILIES for scale in (2, 4) for bits in BITS),
 }
 
 
