@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from qsr.archs.balance import balance
 from qsr.archs.build import base_options, build, build_base, quantize
+from qsr.archs.features import block_outputs, body_output
 from qsr.archs.rules import quant_rules
 from qsr.archs.start import start_from
 
-__all__ = ["balance", "base_options", "build", "build_base", "quant_rules", "quantize", "start_from"]
+__all__ = [
+    "balance",
+    "base_options",
+    "block_outputs",
+    "body_output",
+    "build",
+    "build_base",
+    "quant_rules",
+    "quantize",
+    "start_from",
+]

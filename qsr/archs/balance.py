@@ -38,6 +38,7 @@ def balance(network: nn.Module, pictures: Tensor, ratio: float = 0.1) -> None:
     """Scale the branches of a quantized network in place, so that std(branch) = ratio * std(stream) at every sum.
 
     pictures: one batch of LR pictures (N, 3, h, w) in [0, 1] on the network's device, the same on every rank.
+    Calibrate the network afterwards: quantizers are set here too, but from this one batch.
     Branches without a quantized layer, or without any signal, are left as they are; so are networks without gains.
     """
     joins = [join for join in network.modules() if isinstance(join, Join) and join.gain is not None]
@@ -80,14 +81,15 @@ def _measure(network: nn.Module, joins: list[Join], pictures: Tensor, ratio: flo
             _gain(join).fill_(factor)
             if last[0] not in found.values():
                 found[join] = last[0]
-        last.clear()
+        if not join.inner:
+            last.clear()
 
     for join in joins:
         _gain(join).fill_(1)
     handles = [module.register_forward_hook(ran) for module in network.modules() if isinstance(module, Layer)]
     handles += [join.register_forward_pre_hook(joined) for join in joins]
     try:
-        with _set_anew(network):
+        with _set_anew(network), _biases_kept(network):
             calibrate(network, [pictures])
     finally:
         for handle in handles:
@@ -115,6 +117,22 @@ def _set_anew(network: nn.Module) -> Iterator[None]:
             norm.momentum = momentum
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _biases_kept(network: nn.Module) -> Iterator[None]:
+    """Calibrating takes initial shifts off the biases, which must happen once only: when the network is calibrated."""
+    kept = [
+        (layer.bias, layer.bias.detach().clone())
+        for layer in network.modules()
+        if isinstance(layer, Layer) and layer.bias is not None
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for bias, value in kept:
+                bias.copy_(value)
 
 
 def _train(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

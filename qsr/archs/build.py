@@ -14,13 +14,14 @@ from torch import nn
 
 from qsr.archs import rules
 from qsr.archs.srresnet import BlockSettings, EdsrLayout, MsrLayout
-from qsr.archs.swin_layers import WindowAttention
+from qsr.archs.swin_layers import Extras, WindowAttention
 from qsr.archs.swinir import SwinIR
 from qsr.errors import OptionsError
 from qsr.options import schema
 from qsr.options.schema import Depth, Options
 from qsr.quant import LayerReport, quantize_
-from qsr.quant.base import create
+from qsr.quant.base import Quantizer, create
+from qsr.quant.elastic import ELASTIC, ElasticMap, Operand
 from qsr.spec import QuantSpec
 
 
@@ -36,21 +37,23 @@ def build(options: Options) -> nn.Module:
     if isinstance(network, schema.SRResNet):
         return _srresnet(network, _scale(options, network.upscale), depths, balanced(options))
     if isinstance(network, schema.SwinIR):
-        return _swinir(network, _scale(options, network.upscale), depths)
+        return _swinir(network, _scale(options, network.upscale), depths, balanced(options))
     if depths:
         raise OptionsError("depth.dqa needs residual blocks that qsr knows: SRResNet or SwinIR", where="network_g.type")
     return _foreign(options, network)
 
 
 def base_options(options: Options) -> Options:
-    """The same options for the full-precision stage: no quantization, fixed depth, plain residual blocks.
+    """The same options for the full-precision stage: no quantization, fixed depth, no skips inside a branch.
 
-    One base serves every block: skips around each convolution are made for one-bit networks, and start from it.
+    One base serves all: skips around each convolution or projection are made for one-bit networks, which start from it.
     With DQA the base has the second depth (16 of 32/16/8): the like-for-like network that the supernet starts from.
     """
     dqa, network = options.depth.dqa, options.network_g
     if isinstance(network, schema.SRResNet) and network.block != "residual":
         network = network.model_copy(update={"block": "residual", "activation": None})
+    elif isinstance(network, schema.SwinIR) and network.linear_skip:
+        network = network.model_copy(update={"linear_skip": False})
     if dqa is not None:
         blocks = dqa.depths[min(1, len(dqa.depths) - 1)]
         if isinstance(network, schema.SRResNet):
@@ -75,11 +78,20 @@ def quantize(network: nn.Module, options: Options) -> LayerReport:
 
 
 def _quantize_products(network: nn.Module, spec: QuantSpec, report: LayerReport) -> LayerReport:
-    """Quantizers for q, k, v and the attention map; signs are detected (the map, a softmax, is unsigned)."""
+    """Quantizers for q, k, v and the attention map; signs are detected (the map, a softmax, is unsigned).
+
+    At one bit that takes quantizers of their own, whatever the method (quant/elastic.py).
+    """
     for module in network.modules():
         if isinstance(module, WindowAttention):
             for operand in ("q_quant", "k_quant", "v_quant", "attn_quant"):
-                setattr(module, operand, create(spec, "act", module.heads, 1))
+                quantizer: Quantizer
+                if spec.method == ELASTIC:
+                    features = module.qkv.in_features // module.heads
+                    quantizer = ElasticMap(module.heads) if operand == "attn_quant" else Operand(module.heads, features)
+                else:
+                    quantizer = create(spec, "act", module.heads, 1)
+                setattr(module, operand, quantizer)
     rows = (
         replace(
             row,
@@ -116,7 +128,7 @@ def _srresnet(network: schema.SRResNet, scale: int, depths: tuple[int, ...], bal
     return EdsrLayout(**common, img_range=network.img_range, rgb_mean=network.rgb_mean)
 
 
-def _swinir(network: schema.SwinIR, scale: int, depths: tuple[int, ...]) -> nn.Module:
+def _swinir(network: schema.SwinIR, scale: int, depths: tuple[int, ...], balanced: bool) -> nn.Module:
     blocks = depths[0] if depths else len(network.depths)
     return SwinIR(
         in_chans=network.in_chans,
@@ -130,6 +142,7 @@ def _swinir(network: schema.SwinIR, scale: int, depths: tuple[int, ...]) -> nn.M
         tail=network.upsampler,
         resi_connection=network.resi_connection,
         depths=depths,
+        extras=Extras(network.linear_skip, balanced),
     )
 
 

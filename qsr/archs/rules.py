@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from qsr.errors import OptionsError
 from qsr.options.schema import BasicSRNetwork, LayerRule, Options, Quant, SRResNet, SwinIR
+from qsr.quant import elastic
 from qsr.quant.base import Role, method_class
 from qsr.spec import METHODS, QuantRule, QuantSpec
 
@@ -65,10 +66,15 @@ def _parts(options: Options, quant: Quant) -> tuple[tuple[tuple[str, str], ...],
 
 
 def matmul_spec(options: Options) -> QuantSpec | None:
-    """How the operands of SwinIR's attention products are quantized; None unless `quant.quant_matmul`."""
+    """How the operands of SwinIR's attention products are quantized; None unless `quant.quant_matmul`.
+
+    At one bit by quantizers of their own for every method: a map in [0, 1] has no use for signs.
+    """
     quant = options.quant
     if quant is None or not quant.quant_matmul or not isinstance(options.network_g, SwinIR):
         return None
+    if quant.a_bits == 1:
+        return elastic.SPEC
     spec = _spec(quant.method, quant.a_bits, quant, "act")
     if spec is None:
         return None

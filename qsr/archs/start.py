@@ -21,8 +21,8 @@ BLOCK = re.compile(r"^(body|layers)\.(\d+)\.(.+)$")
 LAST_CONV = re.compile(r"^(conv2|conv|conv\.4)\.(weight|bias)$")  # SRResNet's; RSTB's `1conv` and `3conv`
 # what a float network of fixed depth does not have, and a start file therefore need not bring
 OWN = re.compile(r"(^|\.)(shortcut|order)$|(^|\.)(weight|act|q|k|v|attn)_quant\.")
-# what blocks for one-bit networks have besides the convolutions of a plain residual block (units.py)
-ADDED = re.compile(r"\.(act[12]?|norm[12])\.\w+$|(^|\.)join[12]?\.gain$")
+# what one-bit networks have besides the layers of their full-precision base (units.py); a base never has more than they
+ADDED = re.compile(r"^body\.\d+\.(act[12]?|norm[12])\.\w+$|(^|\.)join[12]?\.gain$")
 
 
 def start_from(

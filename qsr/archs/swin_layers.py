@@ -6,25 +6,40 @@ Source: Liang et al., SwinIR, ICCVW 2021; Liu et al., Swin Transformer, ICCV 202
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from qsr.archs.units import Join
 from qsr.archs.windows import merge, partition, relative_positions
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What one-bit networks have besides: a skip around each projection, sums with a gain (balance.py)."""
+
+    linear_skip: bool = False
+    balanced: bool = False
+
+
+NOTHING = Extras()
 
 
 class WindowAttention(nn.Module):
     """Multi-head self-attention inside windows, with a learned bias for each relative position.
 
     q_quant, k_quant, v_quant, attn_quant: quantizers of the matrix products' operands, None in full precision
-    (set by `qsr.archs.build.quantize` for `quant_matmul`).
+    (set by `qsr.archs.build.quantize` for `quant_matmul`). extras.linear_skip: a full-precision skip around `proj`.
     """
 
     positions: Tensor
 
-    def __init__(self, dim: int, window: int, heads: int) -> None:
+    def __init__(self, dim: int, window: int, heads: int, extras: Extras = NOTHING) -> None:
         super().__init__()
         self.heads = heads
+        self.join = Join(extras.balanced, inner=True) if extras.linear_skip else None
         self.scale = (dim // heads) ** -0.5
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         self.register_buffer("positions", relative_positions(window), persistent=False)
@@ -53,7 +68,8 @@ class WindowAttention(nn.Module):
         attention = logits.softmax(dim=-1)
         if self.attn_quant is not None:
             attention = self.attn_quant(attention)
-        return self.proj((attention @ v).transpose(1, 2).reshape(b, n, c))
+        attended = (attention @ v).transpose(1, 2).reshape(b, n, c)
+        return self.proj(attended) if self.join is None else self.join(attended, self.proj(attended))
 
     def bias(self, n: int) -> Tensor:
         """(heads, n, n): the table's row of each pair of pixels."""
@@ -75,14 +91,16 @@ class Mlp(nn.Module):
 class SwinLayer(nn.Module):
     """One STL: x + attention(norm1(x)), then x + mlp(norm2(x)); `shift` 0 or half a window."""
 
-    def __init__(self, dim: int, heads: int, window: int, shift: int, mlp_ratio: float) -> None:
+    def __init__(self, dim: int, heads: int, window: int, shift: int, mlp_ratio: float, extras: Extras = NOTHING) -> None:
         super().__init__()
         self.window = window
         self.shift = shift
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(dim, window, heads)
+        self.attn = WindowAttention(dim, window, heads, extras)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.join1 = Join(extras.balanced)
+        self.join2 = Join(extras.balanced)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x: (N, h, w, dim); mask: windows.shift_mask(h, w, ...), used by shifted layers only."""
@@ -94,17 +112,17 @@ class SwinLayer(nn.Module):
         attended = merge(attended, self.window, h, w)
         if self.shift:
             attended = attended.roll((self.shift, self.shift), (1, 2))
-        x = x + attended
-        return x + self.mlp(self.norm2(x))
+        x = self.join1(x, attended)
+        return self.join2(x, self.mlp(self.norm2(x)))
 
 
 class SwinGroup(nn.Module):
     """The STLs of one RSTB; every other one works on shifted windows."""
 
-    def __init__(self, dim: int, layers: int, heads: int, window: int, mlp_ratio: float) -> None:
+    def __init__(self, dim: int, layers: int, heads: int, window: int, mlp_ratio: float, extras: Extras = NOTHING) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            SwinLayer(dim, heads, window, window // 2 if number % 2 else 0, mlp_ratio) for number in range(layers)
+            SwinLayer(dim, heads, window, window // 2 if number % 2 else 0, mlp_ratio, extras) for number in range(layers)
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -130,13 +148,24 @@ def residual_conv(dim: int, kind: str) -> nn.Module:
 class RSTB(nn.Module):
     """x + conv(STLs(x)) on (N, h, w, dim); a dynamic block scales the outer x by its `shortcut`."""
 
-    def __init__(self, dim: int, layers: int, heads: int, window: int, mlp_ratio: float, resi: str, dynamic: bool) -> None:
+    def __init__(
+        self,
+        dim: int,
+        layers: int,
+        heads: int,
+        window: int,
+        mlp_ratio: float,
+        resi: str,
+        dynamic: bool,
+        extras: Extras = NOTHING,
+    ) -> None:
         super().__init__()
-        self.residual_group = SwinGroup(dim, layers, heads, window, mlp_ratio)
+        self.residual_group = SwinGroup(dim, layers, heads, window, mlp_ratio, extras)
         self.conv = residual_conv(dim, resi)
+        self.join = Join(extras.balanced)
         self.register_parameter("shortcut", nn.Parameter(torch.ones(())) if dynamic else None)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         # (N, h, w, c) seen as (N, c, h, w) is the channels_last layout: the permutations move no data
         branch = self.conv(self.residual_group(x, mask).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return branch + (x if self.shortcut is None else x * self.shortcut)
+        return self.join(x if self.shortcut is None else x * self.shortcut, branch)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from qsr.archs.depth import DepthStack
 from qsr.archs.srresnet import DIV2K_MEAN, colour_mean, conv3x3, upsampler
-from qsr.archs.swin_layers import RSTB, residual_conv
+from qsr.archs.swin_layers import NOTHING, RSTB, Extras, residual_conv
+from qsr.archs.units import Join
 from qsr.archs.windows import crop, pad_to_windows, shift_mask
 
 TAIL_FEATURES = 64  # of the classical tail, independent of embed_dim as in the original
@@ -61,6 +62,7 @@ class SwinIR(nn.Module):
         tail: str = "pixelshuffledirect",
         resi_connection: str = "1conv",
         depths: tuple[int, ...] = (),
+        extras: Extras = NOTHING,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -70,12 +72,13 @@ class SwinIR(nn.Module):
         self.conv_first = conv3x3(in_chans, embed_dim)
         self.patch_embed = Embedding(embed_dim)
         rows = [
-            RSTB(embed_dim, layers, heads, window_size, mlp_ratio, resi_connection, dynamic=bool(depths))
+            RSTB(embed_dim, layers, heads, window_size, mlp_ratio, resi_connection, bool(depths), extras)
             for layers, heads in zip(num_stls, num_heads, strict=True)
         ]
         self.layers = DepthStack(rows, depths) if depths else LayerStack(*rows)
         self.norm = nn.LayerNorm(embed_dim)
         self.conv_after_body = residual_conv(embed_dim, resi_connection)
+        self.skip = Join()
         self.conv_before_upsample: nn.Module | None = None
         self.conv_last: nn.Module | None = None
         if tail == "pixelshuffledirect":
@@ -92,7 +95,7 @@ class SwinIR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         head = self.conv_first((pad_to_windows(x, self.window) - self.mean) * self.img_range)
-        features = self.conv_after_body(self.deep_features(head)) + head
+        features = self.skip(head, self.conv_after_body(self.deep_features(head)))
         if self.conv_before_upsample is not None and self.conv_last is not None:
             image = self.conv_last(self.upsample(self.conv_before_upsample(features)))
         else:

@@ -36,12 +36,14 @@ class Join(nn.Module):
 
     `gain` (0-dim float32 buffer) exists in networks whose start is balanced; None elsewhere. It stands before the
     activation, whose thresholds and offsets are then learned at the size that the branch has in the stream.
+    inner: the sum is itself the branch of the next join (a skip around the last layer of a longer branch).
     """
 
     gain: Tensor | None
 
-    def __init__(self, balanced: bool = False) -> None:
+    def __init__(self, balanced: bool = False, inner: bool = False) -> None:
         super().__init__()
+        self.inner = inner
         self.register_buffer("gain", torch.ones(()) if balanced else None)
 
     def forward(self, stream: Tensor, y: Tensor, act: nn.Module | None = None) -> Tensor:
