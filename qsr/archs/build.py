@@ -50,8 +50,9 @@ def base_options(options: Options) -> Options:
     With DQA the base has the second depth (16 of 32/16/8): the like-for-like network that the supernet starts from.
     """
     dqa, network = options.depth.dqa, options.network_g
-    if isinstance(network, schema.SRResNet) and network.block != "residual":
-        network = network.model_copy(update={"block": "residual", "activation": None})
+    if isinstance(network, schema.SRResNet):
+        plain = {} if network.block == "residual" else {"block": "residual", "activation": None}
+        network = network.model_copy(update=plain | {"input_gain": 1.0})
     elif isinstance(network, schema.SwinIR) and network.linear_skip:
         network = network.model_copy(update={"linear_skip": False})
     if dqa is not None:

@@ -123,7 +123,9 @@ class EdsrLayout(SRResNet):
 class MsrLayout(SRResNet):
     """MSRResNet layout; source: Wang et al., ESRGAN, ECCVW 2018, as in BasicSR.
 
-    input_gain K: net(K x) / K, which takes the place that batch norm has in other one-bit networks (BBCU: 130).
+    input_gain: the body works on features times this, which takes the place that batch norm has in other one-bit
+    networks (BBCU: 130). That is net(K x) / K, since all between input and output is homogeneous but for the biases;
+    those of head and tail keep the size that they have in a full-precision network without it.
     """
 
     def __init__(
@@ -155,11 +157,12 @@ class MsrLayout(SRResNet):
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.body(F.leaky_relu(self.conv_first(x if self.input_gain == 1.0 else x * self.input_gain), SLOPE))
+        features = F.leaky_relu(self.conv_first(x), SLOPE)
+        gain = self.input_gain
+        features = self.body(features) if gain == 1.0 else self.body(features * gain) / gain
         features = F.leaky_relu(self.pixel_shuffle(self.upconv1(features)), SLOPE, inplace=True)
         if self.upconv2 is not None:
             features = F.leaky_relu(self.pixel_shuffle(self.upconv2(features)), SLOPE, inplace=True)
         features = F.leaky_relu(self.conv_hr(features), SLOPE, inplace=True)
         base = F.interpolate(x, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
-        image = self.conv_last(features)
-        return (image if self.input_gain == 1.0 else image / self.input_gain) + base
+        return self.conv_last(features) + base

@@ -1,7 +1,8 @@
 """Parameters and operations of a network, in three ways of counting that are never mixed (algorithms 1.5).
 
-honest        storage bits = planes * b_w * weights + 32 * every other parameter; operations = MACs, of which a quantized
-              layer's cost b_w * b_a / 64 each (bit-serial popcount: 1/64 at 1/1, 1/16 at 2/2, 1/4 at 4/4, 1 at 8/8).
+honest        storage bits = planes * b_w * weights + 32 * every other value; operations = MACs, of which a quantized
+              layer's cost planes * b_w * b_a / 64 each (bit-serial popcount: 1/64 at 1/1, 1/16 at 2/2, 1/4 at 4/4, 1 at
+              8/8). One plane, but for residual binarization (SRB: two).
 deck-quantsr  the published table of QuantSR, its 2-bit factor 1/128 included (docs/complexity.md says what is odd there).
 deck-frb      the published table of FRB: full precision and 1 bit only; one plane for conv nets, two for transformers.
 
@@ -17,7 +18,7 @@ from typing import Any, Literal, get_args
 from qsr import archs
 from qsr.archs.rules import matmul_spec, quant_rules
 from qsr.errors import OptionsError
-from qsr.evaluate.complexity_count import Module, choose_depth, count, quantizer_parameters
+from qsr.evaluate.complexity_count import Module, Stored, choose_depth, count, stored
 from qsr.options.schema import Options, SRResNet, SwinIR
 from qsr.spec import rule_for
 
@@ -51,7 +52,7 @@ class ComplexityReport:
     """Totals and layers. height, width: the LR input. depth: active blocks of a depth-dynamic network, else None.
 
     params_k, ops_g: thousands of 32-bit parameters and 1e9 operations, as `mode` counts. macs_g: MACs at any precision.
-    bops_g: 1e9 bit operations, MAC * b_w * b_a * planes. ops_b32_g: MACs at the rate max(b_w, b_a) / 32.
+    bops_g: 1e9 bit operations, MAC * b_w * b_a * planes. ops_b32_g: MACs at the rate planes * max(b_w, b_a) / 32.
     attention: attention's matrix products: `included`, or `none` in this network.
     """
 
@@ -116,7 +117,7 @@ def complexity(
         ops_g=sum(layer.ops for layer in layers) / 1e9,
         macs_g=sum(layer.macs for layer in layers) / 1e9,
         bops_g=sum(layer.macs * layer.w_bits * layer.a_bits * layer.planes for layer in layers) / 1e9,
-        ops_b32_g=sum(layer.macs * max(layer.w_bits, layer.a_bits) / FULL for layer in layers) / 1e9,
+        ops_b32_g=sum(layer.macs * min(1, layer.planes * max(layer.w_bits, layer.a_bits) / FULL) for layer in layers) / 1e9,
         attention="included" if products else "none",
         layers=tuple(layers),
     )
@@ -139,14 +140,16 @@ def _bits(options: Options, present: list[Module]) -> dict[str, tuple[int, int]]
 def _honest(options: Options, present: list[Module], bits: dict[str, tuple[int, int]]) -> list[LayerCost]:
     quantized = archs.build(options)
     archs.quantize(quantized, options)
-    extra = quantizer_parameters(quantized)
+    extra = stored(quantized)
     costs = []
     for module in present:
         w_bits, a_bits = bits[module.name]
-        others = module.biases + module.others + extra(module.name)
-        # an operand in full precision makes the product one, whatever the other's bits
-        rate = min(1.0, w_bits * a_bits / 64)
-        costs.append(_cost(module, w_bits, a_bits, 1, others, module.weights * w_bits / FULL + others, module.macs * rate))
+        own = extra.get(module.name, Stored())
+        others = module.biases + module.others + own.values
+        # an operand in full precision makes the product one, whatever the other's bits; planes are products of their own
+        rate = 1.0 if FULL in (w_bits, a_bits) else min(1.0, own.planes * w_bits * a_bits / 64)
+        params = own.planes * module.weights * w_bits / FULL + others
+        costs.append(_cost(module, w_bits, a_bits, own.planes, others, params, module.macs * rate))
     return costs
 
 

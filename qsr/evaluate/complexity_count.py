@@ -8,7 +8,7 @@ not here: complexity.py puts a price on these counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from qsr.archs import depth as depths
 from qsr.archs.depth import DepthStack
 from qsr.archs.swin_layers import WindowAttention
+from qsr.quant.base import Quantizer
+from qsr.quant.modules import initial_weights
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 OTHER_PRODUCTS = "(matrix products outside layers)"
@@ -126,11 +128,30 @@ def _parameters(module: nn.Module) -> tuple[int, int, int]:
     return own.pop("weight", 0), own.pop("bias", 0), sum(own.values())
 
 
-def quantizer_parameters(network: nn.Module) -> Callable[[str], int]:
-    """name of a layer -> number of parameters (steps, shifts) of the quantizers that a quantized network has there."""
-    found: dict[str, int] = {}
+@dataclass(frozen=True)
+class Stored:
+    """What a layer's quantizers add: `values` of 32 bits (steps, shifts, scales), `planes` of codes per weight."""
+
+    values: int = 0
+    planes: int = 1
+
+
+def stored(network: nn.Module) -> dict[str, Stored]:
+    """Dotted name of a layer of a quantized network -> what its quantizers store.
+
+    One-bit methods that compute their scales from the latent weights have no parameter for them, but a packed model
+    holds them all the same: they are counted as they are encoded.
+    """
+    found: dict[str, Stored] = {}
+    initial_weights(network)  # some scales start from the weights
     for name, module in network.named_modules():
-        if name.endswith("_quant"):
-            owner = name.rpartition(".")[0]
-            found[owner] = found.get(owner, 0) + sum(math.prod(p.shape) for p in module.parameters())
-    return lambda name: found.get(name, 0)
+        if not isinstance(module, Quantizer):
+            continue
+        owner = name.rpartition(".")[0]
+        before = found.get(owner, Stored())
+        values = sum(math.prod(p.shape) for p in module.parameters(recurse=False))  # modules inside serve training only
+        if module.role == "weight" and not values and module.spec.bits == 1:
+            values = module.encode(network.get_submodule(owner).weight).scale.numel()  # type: ignore[arg-type]
+        planes = module.planes if module.role == "weight" else before.planes
+        found[owner] = Stored(before.values + values, planes)
+    return found

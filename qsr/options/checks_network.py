@@ -9,7 +9,7 @@ from qsr.options.problems import Problem
 from qsr.options.schema import BasicSRNetwork, Dqa, Options, SRResNet, SwinIR
 from qsr.options.tree import Tree
 
-_EDSR_ONLY = ("img_range", "rgb_mean")
+_LAYOUT_ONLY = {"edsr": ("img_range", "rgb_mean"), "msr": ("input_gain",)}
 
 
 def network_problems(options: Options, tree: Tree) -> Iterator[Problem]:
@@ -41,10 +41,10 @@ def _srresnet_problems(network: SRResNet, tree: Tree) -> Iterator[Problem]:
         )
     for key in ("num_in_ch", "num_out_ch"):
         yield from _rgb_problems(key, getattr(network, key))
-    if network.resolved_layout == "msr":
-        for key in _EDSR_ONLY:
-            if tree.has(("network_g", key)):
-                yield Problem(("network_g", key), "has no meaning in the msr layout")
+    layout = network.resolved_layout
+    for key in _LAYOUT_ONLY["edsr" if layout == "msr" else "msr"]:
+        if tree.has(("network_g", key)):
+            yield Problem(("network_g", key), f"has no meaning in the {layout} layout")
 
 
 def _rgb_problems(key: str, channels: int) -> Iterator[Problem]:
