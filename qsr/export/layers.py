@@ -78,8 +78,8 @@ def _one_number(name: str, conv: QConv2d, key: str) -> int:
 
 def _refuse_foreign(name: str, sides: Sides) -> None:
     for side in sides:
-        if side is not None and not isinstance(side, LearnedStep):
+        if side is not None and not (isinstance(side, LearnedStep) and side.plain):
             raise OptionsError(
-                f"quantizer {side.spec.method!r} cannot be packed yet: version 0 knows uniform codes with a scale",
+                f"quantizer {side.spec.method!r} cannot be packed yet: version 0 knows rlq's and lsq's codes",
                 where=f"layer {name}",
             )

@@ -50,6 +50,8 @@ class LearnedStep(Quantizer):
 
     step: raw parameter, 0-dim or (C,) with granularity "channel" (weights only); |step| is what counts.
     symmetric: the method's codes are -Qp..Qp whatever the data.
+    plain: x_hat = round(clip((x + shift) / step)) * step with this very parameter; what packs a network or sets its steps
+    after training knows no other form.
     Quantizer arithmetic is float32 (float64 for float64 input), also under autocast.
     """
 
@@ -60,6 +62,7 @@ class LearnedStep(Quantizer):
     }
     act_only: ClassVar[frozenset[str]] = frozenset({"numel"})
     symmetric: ClassVar[bool] = False
+    plain: ClassVar[bool] = True
     slope: Slope
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:

@@ -40,6 +40,7 @@ class LSQPlus(LearnedStep):
     """
 
     accepts: ClassVar[dict[str, Accepts]] = {name: LearnedStep.accepts[name] for name in ("numel", "symmetric_narrow")}
+    plain = False
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)

@@ -59,6 +59,7 @@ class PAMS(LearnedStep):
     accepts: ClassVar[dict[str, Accepts]] = {}
     act_only: ClassVar[frozenset[str]] = frozenset()
     symmetric = True
+    plain = False
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)

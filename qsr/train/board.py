@@ -32,7 +32,8 @@ class Board:
     def quantizers(self, iteration: int, network: nn.Module, lq: Tensor) -> None:
         """Step sizes, shifts, and how often each code occurs in one forward pass on `lq` (N, 3, h, w)."""
         for name, quantizer in quantizers(network):
-            self._writer.add_scalar(f"step/{name}", float(quantizer.step.detach().mean()), iteration)
+            if getattr(quantizer, "step", None) is not None:
+                self._writer.add_scalar(f"step/{name}", float(quantizer.step.detach().mean()), iteration)
             if getattr(quantizer, "shift", None) is not None:
                 self._writer.add_histogram(f"shift/{name}", quantizer.shift.detach().float().cpu(), iteration)
         for name, codes in codes_of(network, lq).items():

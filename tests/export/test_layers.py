@@ -9,7 +9,7 @@ from qsr.errors import OptionsError
 from qsr.export.layers import packed_layers, plain_tensors
 from qsr.quant import LSQ, quantize_, rules
 from qsr.quant.base import Quantizer
-from qsr.spec import QuantSpec
+from qsr.spec import QuantRule, QuantSpec
 
 
 def test_entries_follow_the_specs(trained) -> None:
@@ -57,4 +57,12 @@ def test_quantizers_outside_the_format(trained) -> None:
     network, _ = trained("srresnet", {})
     network.body[0].conv1.act_quant = Quantizer(QuantSpec("strange", 4), "act")
     with pytest.raises(OptionsError, match=r"layer body\.0\.conv1: quantizer 'strange' cannot be packed yet"):
+        list(packed_layers(network))
+
+
+@pytest.mark.parametrize("method", ["pams", "cadyq", "lsq_plus"])
+def test_methods_outside_the_format(method: str) -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU())
+    quantize_(network, [QuantRule("0", QuantSpec(method, 4), QuantSpec(method, 4))])
+    with pytest.raises(OptionsError, match=f"layer 0: quantizer '{method}' cannot be packed yet"):
         list(packed_layers(network))

@@ -43,3 +43,18 @@ def test_everything_lands_in_the_event_file(network: nn.Module, tmp_path: Path) 
     assert "step/2.act_quant" in events.Tags()["scalars"]
     assert {"codes/2.weight_quant", "codes/2.act_quant", "shift/2.act_quant"} <= set(events.Tags()["histograms"])
     assert events.Tags()["images"] == ["val/Set5/baby"]
+
+
+def test_methods_without_a_step_have_codes_to_show(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3))
+    qsr.quantize_(
+        network, [QuantRule("0", QuantSpec("bnn", 1), None), QuantRule("2", QuantSpec("pams", 4), QuantSpec("pams", 4))]
+    )
+    network(torch.rand(2, 3, 8, 8))
+    board = Board(tmp_path, 0)
+    board.quantizers(1, network.eval(), torch.rand(1, 3, 8, 8))
+    board.close()
+    tags = accumulator.EventAccumulator(str(tmp_path)).Reload().Tags()
+    assert tags["scalars"] == ["step/2.act_quant"]
+    assert set(tags["histograms"]) == {"codes/0.weight_quant", "codes/2.weight_quant", "codes/2.act_quant"}
