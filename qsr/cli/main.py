@@ -20,6 +20,7 @@ VERBS = {
     "export": "export_verb",
     "complexity": "complexity_verb",
     "depth": "depth_verb",
+    "leaderboard": "leaderboard_verb",
     "info": "info_verb",
     "options": "options_verb",
     "data": "data_verb",

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from qsr.evaluate.upscale import TileChoice, Upscaler
 
 # quantizer -> the papers' name of the method on the two backbones; a pair that no paper has keeps the quantizer's name
-PAPER_NAMES = {"rlq": ("QuantSR-C", "QuantSR-T"), "dorefa": ("DoReFa", None), "pams": ("PAMS", None), "srb": ("FRBC", "FRBT")}
+PAPER_NAMES = {
+    **{"rlq": ("QuantSR-C", "QuantSR-T"), "dorefa": ("DoReFa", None), "pams": ("PAMS", None), "cadyq": ("CADyQ", None)},
+    **{"srb": ("FRBC", "FRBT"), "bnn": ("BNN", None), "bireal": ("Bi-Real", None), "irnet": ("IRNet", None)},
+    **{"bam": ("BAM", None), "btm": ("BTM", None), "reactnet": ("ReActNet", None)},
+}
 PAPER_SIZE = {"SRResNet": "16 blocks of 64 features", "SwinIR": "4 RSTBs of 60 features"}
 
 
