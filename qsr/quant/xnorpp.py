@@ -48,3 +48,6 @@ class XNORPP(Binarizer):
     def observe(self, x: Tensor) -> None:
         if self.role == "weight":
             self.step.copy_(self.magnitude(x).view(self.step.shape))
+
+    def unit(self) -> float:
+        return float(learned_scale(self.step.detach()).mean()) if self.role == "weight" else 1.0

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qsr.errors import OptionsError
-from qsr.quant.base import Quantizer, Role, SignCodes, create
+from qsr.quant.base import Quantizer, Role, SignCodes, create, method_class
 from qsr.quant.modules import QConv2d, QLinear
-from qsr.spec import METHODS, QuantSpec
+from qsr.spec import METHODS, QuantSpec, Scalar
 
 CHANNELS = 5
 SHAPES = {("weight", "conv"): (CHANNELS, 3, 3, 3), ("weight", "linear"): (CHANNELS, 7)}
@@ -34,15 +35,20 @@ class Case:
     role: Role
     kind: str
     bits: int
+    params: tuple[tuple[str, Scalar], ...] = ()
+    granularity: Literal["tensor", "channel"] = "tensor"
 
     @property
     def spec(self) -> QuantSpec:
-        line = METHODS[self.method]
-        return QuantSpec(self.method, self.bits, line.w_granularity if self.role == "weight" else "tensor")
+        return QuantSpec(self.method, self.bits, self.granularity, self.params)
 
     def fresh(self, seed: int = 1) -> Quantizer:
         torch.manual_seed(seed)  # some methods have small networks of their own
-        return create(self.spec, self.role, CHANNELS, 0 if self.role == "weight" else 1 if self.kind == "conv" else -1)
+        channel_dim = 0 if self.role == "weight" else 1 if self.kind == "conv" else -1
+        quantizer = create(self.spec, self.role, CHANNELS, channel_dim)
+        if self.role == "weight":
+            quantizer.bind(SHAPES[self.role, self.kind])
+        return quantizer
 
     def tensor(self, seed: int = 0) -> Tensor:
         size = 0.2 if self.role == "weight" else 1.0
@@ -55,7 +61,17 @@ class Case:
         return quantizer.eval()
 
     def __str__(self) -> str:
-        return f"{self.method}-{self.role}-{self.kind}-{self.bits}"
+        own = "".join(f"-{name}={value}" for name, value in self.params)
+        per = f"-{self.granularity}" if self.role == "weight" else ""
+        return f"{self.method}-{self.role}-{self.kind}-{self.bits}{per}{own}"
+
+    def variants(self) -> Iterator[Case]:
+        """With every setting that has a list of values at each of them, and weights with the other granularity."""
+        for name, values in method_class(self.method).settings_of(self.role).items():
+            if isinstance(values, tuple):
+                yield from (replace(self, params=((name, value),)) for value in values)
+        if self.role == "weight":
+            yield replace(self, granularity="channel" if self.granularity == "tensor" else "tensor")
 
 
 def widths(method: str, role: str) -> range:
@@ -63,14 +79,21 @@ def widths(method: str, role: str) -> range:
     return range(low, high + 1)
 
 
-CASES = [Case(m, role, kind, bits) for m in METHODS for role, kind in SHAPES for bits in widths(m, role)]
+def cases(method: str, role: Role) -> Iterator[Case]:
+    granularity = METHODS[method].w_granularity if role == "weight" else "tensor"
+    for bits in widths(method, role):
+        yield from (Case(method, role, kind, bits, granularity=granularity) for kind in ("conv", "linear"))
+
+
+CASES = [case for method in METHODS for role in ("weight", "act") for case in cases(method, role)]
 # where the width cannot matter, the narrowest of each method
 NARROWEST = [case for case in CASES if case.bits == min(widths(case.method, case.role))]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 narrowest = pytest.mark.parametrize("case", NARROWEST, ids=str)
+with_settings = pytest.mark.parametrize("case", CASES + [v for case in NARROWEST for v in case.variants()], ids=str)
 
 
-@every_case
+@with_settings
 def test_forward_is_decode_of_encode(case: Case) -> None:
     quantizer = case.ready()
     for seed in (0, 1):
@@ -113,7 +136,7 @@ def dead(case: Case) -> Tensor:
     return x
 
 
-@every_case
+@with_settings
 def test_zeros_and_dead_channels_stay_finite(case: Case) -> None:
     for x in (torch.zeros_like(case.tensor()), dead(case)):
         quantizer = case.fresh().train()
@@ -232,8 +255,7 @@ def test_bits_outside_the_definition_are_refused(method: str) -> None:
 
 
 def layer_of(method: str, plain: nn.Module) -> QConv2d | QLinear:
-    weight = Case(method, "weight", "conv", min(widths(method, "weight"))).spec
-    act = Case(method, "act", "conv", min(widths(method, "act"))).spec
+    weight, act = (next(cases(method, role)).spec for role in ("weight", "act"))
     torch.manual_seed(2)
     return (QConv2d if isinstance(plain, nn.Conv2d) else QLinear).from_float(plain, weight, act)
 

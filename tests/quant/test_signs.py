@@ -64,3 +64,11 @@ def test_identity_is_not_written_into() -> None:
     signs.binarize(x, signs.identity).backward(g)
     assert torch.equal(x.detach(), POINTS)
     assert torch.equal(g, torch.full_like(POINTS, 2.0))
+
+
+def test_a_learned_scale_is_positive_and_its_derivative_never_zero() -> None:
+    raw = torch.tensor([-0.5, -1e-9, 0.0, 1e-9, 2.0], requires_grad=True)
+    scale = signs.learned_scale(raw)
+    scale.sum().backward()
+    assert scale.tolist() == pytest.approx([0.5, signs.SCALE_FLOOR, signs.SCALE_FLOOR, signs.SCALE_FLOOR, 2.0], rel=1e-4)
+    assert raw.grad.tolist() == [-1, -1, 1, 1, 1]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from qsr.quant import parameter_groups
-from qsr.quant.fused import STEP_FLOOR
 from qsr.quant.modules import QConv2d
+from qsr.quant.signs import SCALE_FLOOR
 from qsr.quant.xnorpp import XNORPP
 from qsr.spec import QuantSpec
 
@@ -49,7 +49,7 @@ def test_a_dead_channel_can_grow_again() -> None:
     dead = W.clone()
     dead[1] = 0
     quantizer(dead).backward(G)
-    assert quantizer(dead)[1].unique().tolist() == pytest.approx([STEP_FLOOR])
+    assert quantizer(dead)[1].unique().tolist() == pytest.approx([SCALE_FLOOR])
     assert quantizer.step.grad[1] == pytest.approx(G[1].sum().item())  # sign(0) = +1
 
 
@@ -60,6 +60,13 @@ def test_activations_are_plain_signs() -> None:
     assert quantizer(x).tolist() == [[-1, 1]]
     assert x.grad.tolist() == [[0, 1]]
     assert list(quantizer.parameters()) == []
+
+
+def test_a_learning_rate_may_be_counted_in_gammas() -> None:
+    quantizer = weights()
+    quantizer(W)
+    assert quantizer.unit() == pytest.approx(W.abs().mean().item())
+    assert XNORPP(QuantSpec("xnorpp", 1), "act", 2, 1).unit() == 1.0
 
 
 def test_gamma_is_a_step_for_the_optimiser() -> None:
