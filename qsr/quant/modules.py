@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qsr.quant.base import Quantizer, create
+from qsr.quant.learned_step import LearnedStep
 from qsr.spec import QuantSpec
 
 
@@ -117,7 +118,8 @@ def absorb_shifts(network: nn.Module, fresh: set[Quantizer]) -> None:
     for layer in network.modules():
         if not isinstance(layer, QConv2d | QLinear) or layer.act_quant not in fresh or layer.bias is None:
             continue
-        shift = getattr(layer.act_quant, "shift", None)
+        quantizer = layer.act_quant
+        shift = quantizer.shift if isinstance(quantizer, LearnedStep) and quantizer.plain else None  # LSQ+ takes its own off
         if shift is None or not shift.any() or getattr(layer, "groups", 1) > 1:
             continue
         w_hat = layer.weight if layer.weight_quant is None else layer.weight_quant(layer.weight)

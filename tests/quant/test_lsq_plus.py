@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from qsr.quant.apply import parameter_groups
+from qsr.quant.apply import calibrate, parameter_groups, quantize_
 from qsr.quant.base import create
 from qsr.quant.lsq_plus import LSQPlus
 from qsr.quant.modules import QConv2d
-from qsr.spec import QuantSpec
+from qsr.spec import QuantRule, QuantSpec
 
 
 def make(bits: int = 4, role: str = "act", granularity: str = "tensor", **params: bool | str) -> LSQPlus:
@@ -20,7 +20,7 @@ def make(bits: int = 4, role: str = "act", granularity: str = "tensor", **params
 
 def features(seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """As after SiLU or GELU: a short negative side, where LSQ's levels fit badly."""
-    x = torch.randn(2, 3, 5, 4, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    x = torch.randn(2, 3, 6, 5, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     return torch.nn.functional.silu(2 * x)
 
 
@@ -117,6 +117,18 @@ def test_calibration_covers_every_batch() -> None:
     quantizer.end_calibration()
     assert quantizer.step.item() == pytest.approx(3 / 255)
     assert quantizer.encode(torch.full((1, 3, 1, 1), -1.0)).decode().unique().item() == pytest.approx(-1.0, abs=1e-6)
+
+
+def test_calibrating_a_network_leaves_its_biases() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU(), torch.nn.Conv2d(4, 4, 3))
+    before = network[2].bias.clone()
+    full = network(features())
+    quantize_(network, [QuantRule("2", QuantSpec("lsq_plus", 8), QuantSpec("lsq_plus", 8))])
+    calibrate(network, [features()])
+    assert network[2].act_quant.shift.item() > 0.1  # unlike RLQ's, taken off again where it was added
+    assert torch.equal(network[2].bias, before)
+    torch.testing.assert_close(network(features()), full, rtol=0, atol=0.02)
 
 
 def test_zero_padding_stays_zero_where_zero_is_no_level() -> None:
