@@ -21,6 +21,7 @@ VERBS = {
     "complexity": "complexity_verb",
     "depth": "depth_verb",
     "leaderboard": "leaderboard_verb",
+    "report": "report_verb",
     "info": "info_verb",
     "options": "options_verb",
     "data": "data_verb",
