@@ -254,6 +254,16 @@ def test_bits_outside_the_definition_are_refused(method: str) -> None:
                 create(QuantSpec(method, bits), role, CHANNELS, 0)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_the_docs_have_its_line_and_its_settings(method: str, repository: Path) -> None:
+    lines = (repository / "docs" / "quantizers.md").read_text().splitlines()
+    cells = next(line.split("|") for line in lines if line.startswith(f"| [`{method}`]"))
+    assert f"### {method}" in [line.lower().split(":")[0] for line in lines]
+    for text, (low, high) in zip(cells[3].split(","), (METHODS[method].w_bits, METHODS[method].a_bits), strict=True):
+        assert text.split("(")[0].strip() == (f"{low}-{high}" if low < high else f"{low}")
+    assert {f"`{name}`" for name in method_class(method).accepts} == set(cells[5].split()) - {"-"}
+
+
 def layer_of(method: str, plain: nn.Module) -> QConv2d | QLinear:
     weight, act = (next(cases(method, role)).spec for role in ("weight", "act"))
     torch.manual_seed(2)
