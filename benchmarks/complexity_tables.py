@@ -20,7 +20,9 @@ ROWS: tuple[tuple[str, str, tuple[str, ...], int | None, Mode, str, str], ...] =
     ("QuantSR-C 2/2, 16 blocks", "quantsr_x2_w2a2", (), 16, "deck-quantsr", "161", "10.9"),
     ("QuantSR-C 2/2, 8 blocks", "quantsr_x2_w2a2", (), 8, "deck-quantsr", "156", "10.6"),
     ("SRResNet 32/32", "fp_x2", ("network_g.layout=msr",), None, "deck-frb", "1367", "85.4"),
+    ("FRBC 1/1", "frb_x2_w1a1", (), None, "deck-frb", "225", "18.6"),
     ("SwinIR_S 32/32", "fp_t_x2", (), None, "deck-frb", "910", "62.4"),
+    ("FRBT 1/1", "frb_t_x2_w1a1", (), None, "deck-frb", "95", "4.3"),
 )
 
 

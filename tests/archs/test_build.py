@@ -139,3 +139,39 @@ def test_all_depths_train_in_one_step(make_options, network: str) -> None:
     assert all(
         gradient.any() for (name, _), gradient in zip(built.named_parameters(), parts[0], strict=True) if "shortcut" in name
     )
+
+
+def test_base_is_plain(make_options) -> None:
+    section = {"type": "MSRResNet", "num_feat": 4, "num_block": 1, "block": "unit", "activation": "prelu", "input_gain": 130}
+    base = archs.base_options(make_options(section, quant=True)).network_g
+    assert (base.block, base.activation, base.input_gain) == ("residual", None, 1.0)
+    kept = archs.base_options(make_options(section | {"block": "residual"}, quant=True)).network_g
+    assert kept.activation == "prelu"
+    assert not archs.base_options(make_options({"type": "SwinIR", "linear_skip": True})).network_g.linear_skip
+
+
+@pytest.mark.parametrize("network", [{"type": "MSRResNet", "num_feat": 4, "num_block": 1}, "swinir"])
+def test_gains_exist_where_the_start_is_balanced(make_options, network) -> None:
+    one_bit = {"method": "srb", "w_bits": 1, "a_bits": 1}
+    for start, wanted in (("balanced", True), ("as_is", False)):
+        built = archs.build(make_options(network, quant=one_bit | {"start": start}))
+        assert any(name.endswith("gain") for name, _ in built.named_buffers()) is wanted
+
+
+@pytest.mark.parametrize("method", ["srb", "bnn", "xnor", "reactnet", "irnet"])
+def test_one_bit_products(make_options, method: str) -> None:
+    """Every one-bit method quantizes SwinIR, inputs of linear layers and products of attention included."""
+    quant = {"method": method, "w_bits": 1, "a_bits": 1, "quant_matmul": True}
+    options = make_options("swinir", quant=quant)
+    network = archs.build(options)
+    report = archs.quantize(network, options)
+    attention = network.layers[0].residual_group.blocks[0].attn
+    assert [type(getattr(attention, f"{name}_quant")).__name__ for name in ("q", "k", "v", "attn")] == ["Operand"] * 3 + [
+        "ElasticMap"
+    ]
+    assert {(row.a_method, row.a_bits) for row in report.rows if row.kind == "WindowAttention"} == {("elastic", 1)}
+    calibrate(network, [torch.rand(1, 3, 8, 8)])
+    network.train()(torch.rand(2, 3, 8, 8)).mean().backward()
+    assert attention.q_quant.shift.grad.abs().sum() > 0
+    assert attention.attn_quant.step.grad.shape == (1, 2, 1, 1)
+    assert torch.isfinite(network.eval()(torch.rand(1, 3, 9, 6))).all()

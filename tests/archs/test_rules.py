@@ -39,6 +39,13 @@ def test_edsr_with_conv_after_body_kept(make_options) -> None:
     assert found["body.1.conv2"] == "w4a4"
 
 
+def test_one_bit_keeps_conv_after_body_unless_told(make_options) -> None:
+    one_bit = {"method": "srb", "w_bits": 1, "a_bits": 1}
+    assert decided(make_options(quant=one_bit))["conv_after_body"] == "after the body: full precision at one bit"
+    told = one_bit | {"rules": [{"match": "conv_after_body", "w_bits": 1}]}
+    assert decided(make_options(quant=told))["conv_after_body"] == "w1a1"
+
+
 @pytest.mark.parametrize("scale", [2, 4])
 def test_msr(make_options, scale: int) -> None:
     found = decided(make_options({"type": "MSRResNet", "num_feat": 4, "num_block": 1}, scale=scale, quant=True))
@@ -102,6 +109,12 @@ def test_products_have_no_shift(make_options) -> None:
     assert matmul_spec(make_options("swinir", quant=True)) is None
     assert matmul_spec(make_options("swinir", quant={"quant_matmul": True})).param("shift", True) is False
     assert matmul_spec(make_options("swinir", quant={"quant_matmul": True, "a_bits": 32})) is None
+
+
+def test_one_bit_products_have_quantizers_of_their_own(make_options) -> None:
+    quant = {"method": "bireal", "w_bits": 1, "a_bits": 1, "quant_matmul": True}
+    spec = matmul_spec(make_options("swinir", quant=quant))
+    assert (spec.method, spec.bits) == ("elastic", 1)
 
 
 def test_unknown_method(make_options) -> None:

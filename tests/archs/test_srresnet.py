@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from qsr.archs.srresnet import EdsrLayout, MsrLayout
+from qsr.archs.srresnet import BlockSettings, EdsrLayout, MsrLayout
 
 LAYOUTS = (EdsrLayout, MsrLayout)
 # weights without biases, all parameters: algorithms 10
@@ -75,3 +75,28 @@ def test_channels_last_is_kept() -> None:
     image = network(x.to(memory_format=torch.channels_last))
     assert image.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(image, expected)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["unit", "e2fif"])
+def test_other_blocks_reach_as_far_and_skip_as_well(layout: type[nn.Module], kind) -> None:
+    network = layout(num_feat=4, num_block=3, depths=(3, 1), block=BlockSettings(kind)).eval()
+    assert network.receptive_field == layout(num_feat=4, num_block=3).receptive_field
+    x = torch.rand(1, 4, 5, 5)
+    with torch.no_grad():
+        network.body[1].shortcut.fill_(0.5)
+        network.body.order.copy_(torch.tensor([0, 2, 1]))
+    network.body.activate(1)
+    expected = network.body[0](x) * network.body[1].shortcut * network.body[2].shortcut
+    torch.testing.assert_close(network.body(x), expected)
+
+
+def test_input_gain_is_the_network_of_the_scaled_input() -> None:
+    """net(K x) / K, exactly so without biases; it matters once signs are taken of shifted features."""
+    plain, gained = MsrLayout(num_feat=4, num_block=2, scale=2), MsrLayout(num_feat=4, num_block=2, scale=2, input_gain=130.0)
+    gained.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 3, 6, 6)
+    seen: list[torch.Tensor] = []
+    gained.body.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    torch.testing.assert_close(gained(x), plain(130 * x) / 130)
+    torch.testing.assert_close(seen[0], 130 * torch.nn.functional.leaky_relu(gained.conv_first(x), 0.1))

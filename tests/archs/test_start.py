@@ -69,6 +69,35 @@ def test_order_of_another_depth_is_not_taken(make_options) -> None:
     assert not depth.order_frozen(large)
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"type": "MSRResNet", "num_feat": 4, "num_block": 2, "block": "unit", "input_gain": 130},
+        {"type": "MSRResNet", "num_feat": 4, "num_block": 2, "block": "e2fif"},
+        {"type": "SwinIR", "depths": [2], "num_heads": [2], "embed_dim": 8, "window_size": 4, "linear_skip": True},
+    ],
+    ids=["unit", "e2fif", "swinir"],
+)
+def test_one_bit_network_starts_from_its_plain_base(make_options, section) -> None:
+    quant = {"method": "srb", "w_bits": 1, "a_bits": 1, "start": "balanced", "quant_matmul": section["type"] == "SwinIR"}
+    options = make_options(section, quant=quant)
+    base, network = archs.build_base(options), archs.build(options)
+    archs.quantize(network, options)
+    fresh = {name: value.clone() for name, value in network.state_dict().items()}
+    start_from(network, base)
+    taken = base.state_dict()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, taken.get(name, fresh[name])), name
+    assert set(taken) < set(fresh)
+
+
+def test_what_a_base_has_learned_beyond_the_network_is_refused(make_options) -> None:
+    section = {"type": "MSRResNet", "num_feat": 4, "num_block": 1}
+    unit = archs.build(make_options(section | {"block": "unit"}))
+    with pytest.raises(FormatError, match=r"unexpected \(body\.0\.act1\.gamma"):
+        start_from(archs.build(make_options(section)), unit)
+
+
 def test_missing_and_unexpected_names_are_listed(make_options) -> None:
     network = archs.build(make_options())
     state = archs.build(make_options()).state_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from qsr.archs.swin_layers import RSTB, SwinLayer, WindowAttention, residual_conv
+from qsr.archs.swin_layers import RSTB, Extras, SwinLayer, WindowAttention, residual_conv
 from qsr.archs.windows import shift_mask
 
 
@@ -49,6 +49,27 @@ def test_operand_quantizers_see_the_products_operands() -> None:
     torch.testing.assert_close(attention(x, None), expected)
     assert attention.q_quant.seen.shape == attention.k_quant.seen.shape == attention.v_quant.seen.shape == (3, 2, 16, 4)
     torch.testing.assert_close(attention.attn_quant.seen.sum(-1), torch.ones(3, 2, 16))
+
+
+def test_linear_skip_goes_around_the_projection() -> None:
+    plain, skipping = WindowAttention(8, window=4, heads=2), WindowAttention(8, 4, 2, Extras(linear_skip=True))
+    skipping.load_state_dict(plain.state_dict())
+    recorder = Recorder()
+    skipping.proj = nn.Sequential(recorder, skipping.proj)
+    x = torch.randn(3, 16, 8)
+    torch.testing.assert_close(skipping(x, None) - plain(x, None), recorder.seen)
+
+
+def test_sums_have_gains_where_asked_for() -> None:
+    block = RSTB(8, 1, 2, 4, 2.0, "1conv", False, Extras(linear_skip=True, balanced=True))
+    gains = [name for name, _ in block.named_buffers() if name.endswith("gain")]
+    layer = "residual_group.blocks.0"
+    assert gains == [f"{layer}.attn.join.gain", f"{layer}.join1.gain", f"{layer}.join2.gain", "join.gain"]
+    x = torch.randn(1, 4, 4, 8)
+    mask = shift_mask(4, 4, 4, 2, like=x)
+    for name in gains:
+        block.get_buffer(name).zero_()
+    assert torch.equal(block(x, mask), x)
 
 
 def test_rstb_shortcut_scales_the_outer_residual() -> None:

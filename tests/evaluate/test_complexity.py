@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from qsr.errors import OptionsError
 from qsr.evaluate.complexity import complexity
+from qsr.options import load
 from qsr.options.schema import Options
+
+READY = Path(__file__).resolve().parents[2] / "options"
 
 SWINIR_S = {"type": "SwinIR"}
 MSR = {"type": "MSRResNet"}
@@ -14,13 +19,19 @@ EDSR = {"type": "SRResNet"}
 
 
 def options(network: dict, bits: int | None = None, depths: tuple[int, ...] = (), **quant: object) -> Options:
-    """Without the option checks: deck-frb counts 1 bit, for which this version has no quantizer yet."""
+    """Options as data, without the checks across keys."""
     data = {"name": "test", "scale": 2, "network_g": network}
     if bits:
-        data["quant"] = {"method": "rlq", "w_bits": bits, "a_bits": bits} | quant
+        data["quant"] = {"method": "srb" if bits == 1 else "rlq", "w_bits": bits, "a_bits": bits} | quant
     if depths:
         data["depth"] = {"dqa": {"depths": depths}}
     return Options.model_validate(data)
+
+
+@pytest.mark.parametrize(("file", "params", "ops"), [("frb_x2_w1a1", "225", "18.6"), ("frb_t_x2_w1a1", "95", "4.3")])
+def test_frb_table_from_the_ready_files(file: str, params: str, ops: str) -> None:
+    report = complexity(load(READY / f"{file}.yml").options, "deck-frb")
+    assert (f"{report.params_k:.0f}", f"{report.ops_g:.1f}") == (params, ops)
 
 
 # QuantSR, table 3: bits, blocks, params K, ops G as printed
@@ -88,6 +99,21 @@ def test_honest_count_by_hand() -> None:
 def test_honest_rate(bits: int, rate: float) -> None:
     layer = next(row for row in complexity(options(SMALL, bits), height=4, width=4).layers if row.name == "body.0.conv1")
     assert layer.ops == layer.macs * rate
+
+
+@pytest.mark.parametrize(("method", "planes"), [("srb", 2), ("bireal", 1)])
+def test_every_plane_of_one_bit_weights_counts(method: str, planes: int) -> None:
+    """algorithms 1.5: planes * weights bits, planes * MACs / 64."""
+    report = complexity(options(SMALL, 1, method=method), height=4, width=4)
+    layer = next(row for row in report.layers if row.name == "body.0.conv1")
+    assert (layer.w_bits, layer.a_bits, layer.planes) == (1, 1, planes)
+    assert layer.ops == planes * layer.macs / 64
+    assert layer.params - layer.other_params == planes * 4 * 4 * 9 / 32
+
+
+def test_one_bit_weights_alone_save_no_operations() -> None:
+    report = complexity(options(SMALL, 1, method="bireal", a_bits=32), height=4, width=4)
+    assert report.ops_g == report.macs_g
 
 
 def test_weights_alone_save_no_operations() -> None:

@@ -9,8 +9,9 @@ from torch import nn
 from qsr.archs import depth
 from qsr.archs.srresnet import EdsrLayout
 from qsr.archs.swinir import SwinIR
-from qsr.evaluate.complexity_count import OTHER_PRODUCTS, choose_depth, count, quantizer_parameters
+from qsr.evaluate.complexity_count import OTHER_PRODUCTS, Stored, choose_depth, count, stored
 from qsr.quant import RLQ, quantize_, rules
+from qsr.spec import METHODS, QuantRule, QuantSpec
 
 
 def by_name(network: nn.Module, height: int, width: int):
@@ -78,8 +79,19 @@ def test_choose_depth_takes_the_given_order() -> None:
     assert depth.find_stack(network).active == (2,)
 
 
-def test_quantizer_parameters() -> None:
+def test_stored_values_of_quantizers() -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3))
     quantize_(network, rules(RLQ(w_bits=4, a_bits=4), keep=["0"]))
-    extra = quantizer_parameters(network)
-    assert (extra("0"), extra("1")) == (0, 1 + 1 + 8)
+    assert stored(network) == {"1": Stored(1 + 1 + 8, 1)}
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "planes"),
+    [("srb", 2 * 3 + 8, 2), ("bireal", 3, 1), ("xnorpp", 3, 1), ("bnn", 1, 1), ("fda", 3, 1)],
+)
+def test_scales_and_planes_of_one_bit_layers(method: str, values: int, planes: int) -> None:
+    """Computed scales are stored like learned ones; what serves training only is not."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3))
+    weight = QuantSpec(method, 1, METHODS[method].w_granularity)
+    quantize_(network, [QuantRule("1", weight, QuantSpec(method, 1))])
+    assert stored(network) == {"1": Stored(values, planes)}

@@ -18,6 +18,7 @@ CONTRADICTIONS = [
     (["network_g.type=EDSR", "network_g.layout=msr"], "network_g.layout", "type EDSR is the edsr layout"),
     (["network_g.type=MSRResNet", "network_g.layout=edsr"], "network_g.layout", "type MSRResNet is the msr layout"),
     (["network_g.layout=msr", "network_g.img_range=1"], "network_g.img_range", "msr layout"),
+    (["network_g.input_gain=130"], "network_g.input_gain", "edsr layout"),
     (["network_g.num_in_ch=1"], "network_g.num_in_ch", "expected 3"),
     (["network_g={type: SwinIR, in_chans: 1}"], "network_g.in_chans", "expected 3"),
     (["network_g={type: SwinIR, depths: [6, 6]}"], "network_g.num_heads", "found 4 entries for 2 RSTBs"),
@@ -45,6 +46,7 @@ def test_contradiction(valid: Path, overrides: list[str], key: str, part: str) -
     [
         ["network_g.type=EDSR", "network_g.layout=edsr"],
         ["network_g.layout=msr"],
+        ["network_g.layout=msr", "network_g.input_gain=130"],
         ["network_g={type: 'basicsr:RRDBNet', num_block: 3, upscale: 2}"],
         [DQA, "network_g={type: SwinIR}"],
         [DQA, "depth.dqa.weights=[1, 2, 3]"],
