@@ -8,7 +8,7 @@ Not here: the mathematics of any method (rlq.py, lsq.py), which layers are quant
 >>> from qsr.spec import QuantSpec
 >>> weight_quant = create(QuantSpec("lsq", 4), "weight", channels=64, channel_dim=0)
 >>> weight_quant.accepts["init"]
-('lsq', 'max')
+('lsq', 'max', 'mse')
 """
 
 from __future__ import annotations
