@@ -75,7 +75,7 @@ def test_transformers(make, pictures: Tensor, method: str) -> None:
 
 
 def test_a_scale_that_follows_the_weights_is_changed_by_them(make, pictures: Tensor) -> None:
-    network, options = make("srb", MSR | {"block": "unit"})
+    network, _ = make("srb", MSR | {"block": "unit"})
     before, _ = make("srb", MSR | {"block": "unit"})
     before.load_state_dict(network.state_dict())
     archs.balance(network, pictures, ratio=0.1)
