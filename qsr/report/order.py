@@ -19,50 +19,52 @@ FEWEST = 3  # rows below which a rank correlation says nothing
 class Standing:
     """The head of one group on one set, best first.
 
-    first: the best mean. level: rows behind it by no more than the spread of the seeds, with which it is not to be
-    called better. second: the row after those, None if there is none. spread: the yardstick in dB, None where every
-    row has one seed, so that nothing can be called a win.
+    first: the best mean. level: rows behind it that are not to be called worse. second: the row after those, None if
+    there is none. certain: whether the first has more than one seed; without, nothing can be called a win.
     """
 
     first: Row
     level: tuple[Row, ...]
     second: Row | None
-    spread: float | None
+    certain: bool
     dataset: str
 
     @property
     def won(self) -> bool:
-        return self.spread is not None and not self.level and self.second is not None
+        return self.certain and not self.level and self.second is not None
+
+    @property
+    def spread(self) -> float | None:
+        return self.first.mean[self.dataset].spread
 
     @property
     def lead(self) -> float | None:
         """dB from the first to the row next to it."""
         follower = self.level[0] if self.level else self.second
-        best, next_best = self.first.psnr(self.dataset), follower.psnr(self.dataset) if follower else None
-        return None if best is None or next_best is None else best - next_best
+        return None if follower is None else _psnr(self.first, self.dataset) - _psnr(follower, self.dataset)
 
 
 def standing(rows: Sequence[Row], dataset: str) -> Standing | None:
     """How the measured rows stand on a set; None if none is measured.
 
-    Two rows are level if their means differ by no more than the larger of their spreads. A row of one seed is given
-    the largest spread that is known among `rows`.
+    A row is level with the first if their means differ by no more than the larger of their spreads. Where a spread is
+    unknown because there is one seed, the other's has to do, except for the runner-up, who is then always level.
     """
     ranked = ranking(rows, dataset)
     if not ranked:
         return None
-    known = [spread for row in ranked if (spread := row.mean[dataset].spread) is not None]
-    widest = max(known, default=None)
     first, others = ranked[0], ranked[1:]
 
     def near(row: Row) -> bool:
-        spreads = [one.mean[dataset].spread for one in (first, row)]
-        yardstick = None if widest is None else max(widest if spread is None else spread for spread in spreads)
-        return yardstick is not None and _psnr(first, dataset) - _psnr(row, dataset) <= yardstick
+        spreads = (first.mean[dataset].spread, row.mean[dataset].spread)
+        known = [spread for spread in spreads if spread is not None]
+        if len(known) < 2 and row is others[0]:
+            return True
+        return _psnr(first, dataset) - _psnr(row, dataset) <= max(known, default=0.0)
 
     level = tuple(row for row in others if near(row))
     second = next((row for row in others if row not in level), None)
-    return Standing(first, level, second, widest, dataset)
+    return Standing(first, level, second, first.mean[dataset].spread is not None, dataset)
 
 
 def ranking(rows: Sequence[Row], dataset: str) -> list[Row]:
@@ -71,13 +73,16 @@ def ranking(rows: Sequence[Row], dataset: str) -> list[Row]:
 
 
 def both(rows: Sequence[Row], dataset: str) -> list[tuple[Row, float, float]]:
-    """(row, our PSNR, published PSNR) of the rows that have both, our best first."""
-    pairs = []
-    for row in ranking(rows, dataset):
-        theirs = row.published.get(dataset)
-        if theirs is not None and theirs.psnr is not None:
-            pairs.append((row, _psnr(row, dataset), theirs.psnr))
-    return pairs
+    """(row, our PSNR, published PSNR) of the rows that have both, our best first.
+
+    Of several rows with one published counterpart (variants of a method) the first of `rows` counts.
+    """
+    pairs: dict[str, tuple[Row, float, float]] = {}
+    for row in rows:
+        ours, theirs = row.psnr(dataset), row.published.get(dataset)
+        if ours is not None and theirs is not None and theirs.psnr is not None:
+            pairs.setdefault(row.published_as or row.name, (row, ours, theirs.psnr))
+    return sorted(pairs.values(), key=lambda pair: -pair[1])
 
 
 def spearman(left: Sequence[float], right: Sequence[float]) -> float | None:

@@ -11,6 +11,8 @@ from qsr.report.html import Markup, join, tag
 from qsr.report.order import Standing, standing
 from qsr.report.page_parts import facts, number, scroller, signed
 
+NAMED = 3  # rows that are named as level; the others are counted
+
 
 def header(board: Board) -> Markup:
     """Title and facts."""
@@ -61,8 +63,8 @@ def winners(board: Board) -> Markup | None:
     head = tag("tr", tag("th", "group", scope="col"), *(tag("th", name, scope="col") for name in board.sets))
     grid = tag("table", tag("thead", head), tag("tbody", *rows), class_="verdicts")
     note = (
-        "A lead counts as a win only where it is larger than the spread of the seeds (greatest minus least); rows within it "
-        "are level. A row with one seed is given the largest spread known in its group."
+        "A lead counts as a win only where it is larger than the spread of both rows' seeds (greatest minus least); rows "
+        "within it are level, and so is the runner-up where one of the two has a single seed."
     )
     return join((scroller(grid, "Winners by group and set"), tag("p", note, class_="quiet")))
 
@@ -72,16 +74,18 @@ def _verdict(one: Standing | None) -> Markup:
         return tag("span", "n/a", class_="quiet")
     best = tag("b", one.first.label)
     value = tag("span", f"{number(one.first.psnr(one.dataset))} dB", class_="figure")
-    if one.spread is None:
-        lead = "" if one.lead is None else f"{signed(one.lead)} dB ahead, one seed only: not a win"
-        return join((best, value, tag("small", lead)), " ")
+    words: object
     if one.level:
-        others = ", ".join(row.label for row in one.level)
-        return join((best, value, tag("small", f"level with {others} (spread {number(one.spread)})")), " ")
-    if one.second is None:
-        return join((best, value, tag("small", "the only one measured")), " ")
-    words = f"{signed(one.lead)} dB over {one.second.label} (spread {number(one.spread)})"
-    return join((best, value, tag("small", tag("span", "wins ", class_="win"), words)), " ")
+        others = ", ".join(row.label for row in one.level[:NAMED])
+        more = f" and {len(one.level) - NAMED} more" if len(one.level) > NAMED else ""
+        reason = f"within {number(one.spread)}" if one.certain else "one seed"
+        words = f"{signed(one.lead)} dB, level with {others}{more} ({reason})"
+    elif one.second is None:
+        words = "the only one measured"
+    else:
+        far = f"{signed(one.lead)} dB over {one.second.label} (spread {number(one.spread)})"
+        words = join((tag("span", "wins", class_="win"), far), " ")
+    return join((best, value, tag("small", words)), " ")
 
 
 def footer(board: Board) -> Markup:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from qsr.report.board import Board, Row
-from qsr.report.html import Markup, join, tag, text
+from qsr.report.html import Markup, join, tag
 
 MISSING = "n/a"
 MINUS = "\u2212"
@@ -97,18 +97,7 @@ def facts(pairs: Sequence[tuple[str, object]]) -> Markup:
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs), class_="facts")
 
 
-def names_of(board: Board) -> dict[str, str]:
-    """Row name -> what it is called where methods of several groups stand together: the label, with its group if needed."""
-    labels = [row.label for row in board.rows]
-    return {row.name: row.label if labels.count(row.label) == 1 else f"{row.label} {row.group}".strip() for row in board.rows}
-
-
 def colour_of(board: Board) -> dict[str, int]:
-    """Row name -> colour number; one method has one colour in all groups."""
-    methods = list(dict.fromkeys(row.method or row.name for row in board.rows))
-    return {row.name: methods.index(row.method or row.name) for row in board.rows}
-
-
-def lines(words: str) -> Markup:
-    """Plain text with its line breaks."""
-    return Markup(text(words).replace("\n", "<br>"))
+    """Row name -> colour number; what has one label has one colour in all groups."""
+    labels = list(dict.fromkeys(row.label for row in board.rows))
+    return {row.name: labels.index(row.label) for row in board.rows}

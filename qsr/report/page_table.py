@@ -23,8 +23,8 @@ def table(board: Board) -> Markup:
     grid = tag("table", _head(board, milliseconds), tag("tbody", *body), class_="board", id="board")
     listed = tag("ol", *(tag("li", note, id=f"note-{i}") for note, i in notes.items()), class_="notes") if notes else None
     caption = (
-        "PSNR_Y in dB, mean ± spread of the seeds (greatest minus least), SSIM_Y below it. Difference: ours minus published. "
-        "The papers trained far longer on more data: compare the order, not the values. "
+        "PSNR_Y in dB, mean of the seeds ± half the distance of the best and the worst, SSIM_Y below it. Difference: ours "
+        "minus published. The papers trained far longer on more data: compare the order, not the values. "
         "★ wins its group by more than the spread."
     )
     return join((tag("p", caption, class_="quiet"), scroller(grid, "Leaderboard"), listed))
@@ -89,7 +89,7 @@ def _scores(row: Row, dataset: str, notes: dict[str, int], won: bool) -> list[Ma
 def _ours(row: Row, dataset: str, score: Score | None, won: bool) -> Markup:
     if score is None or score.psnr is None:
         return tag("td", MISSING, class_="first none")
-    spread = tag("span", "" if score.spread is None else f"±{number(score.spread)}", class_="spread")
+    spread = tag("span", "" if score.spread is None else f"±{number(score.spread / 2)}", class_="spread")
     star = tag("span", "★", class_="win", title="wins its group by more than the spread") if won else None
     link = tag("a", star, number(score.psnr), spread, href=f"#{row.anchor}", data_rebuild=row.anchor, data_set=dataset)
     return tag("td", link, tag("small", number(score.ssim, 4)), class_="first", data_v=score.psnr)

@@ -56,19 +56,19 @@ def test_a_lead_above_the_spread_is_a_win(rows):
     assert found.lead == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("spreads", [(0.10, 0.01), (0.01, 0.10), (0.10, None), (None, 0.10)])
-def test_a_lead_inside_the_larger_spread_is_none(rows, spreads):
+@pytest.mark.parametrize("spreads", [(0.10, 0.01), (0.01, 0.10), (0.10, None), (None, 0.10), (0.01, None), (None, None)])
+def test_a_lead_inside_the_larger_spread_or_over_one_seed_is_none(rows, spreads):
     found = standing(rows((36.50, spreads[0]), (36.45, spreads[1]), (36.0, 0.01)), "Set5")
     assert not found.won
     assert [row.psnr("Set5") for row in found.level] == [36.45]
     assert found.lead == pytest.approx(0.05)
+    assert found.certain == (spreads[0] is not None)
 
 
-def test_one_seed_everywhere_wins_nothing(rows):
-    found = standing(rows((36.5, None), (30.0, None)), "Set5")
-    assert not found.won
-    assert found.spread is None
-    assert found.lead == pytest.approx(6.5)
+def test_one_seed_far_behind_takes_no_win_away(rows):
+    found = standing(rows((36.5, 0.05), (36.2, 0.04), (33.0, None)), "Set5")
+    assert found.won
+    assert not standing(rows((36.5, 0.05), (36.2, 0.04), (36.46, None)), "Set5").won
 
 
 def test_a_row_alone_and_no_row(rows):
@@ -83,3 +83,10 @@ def test_ranking_and_pairs(rows):
     assert [row.psnr("Set5") for row in ranking(some, "Set5")] == [37.0, 36.0]
     # of the two measured rows the second, LSQ+, has no published number
     assert [(row.label, ours) for row, ours, _ in both(some, "Set5")] == [("QuantSR-C", 36.0)]
+
+
+def test_of_several_rows_with_one_counterpart_the_first_of_the_file_counts(rows):
+    some = [
+        replace(row, published_as="QuantSR-C", published={"Set5": Score(37.8, 0.9)}) for row in rows((36.0, None), (37.0, None))
+    ]
+    assert [ours for _, ours, _ in both(some, "Set5")] == [36.0]

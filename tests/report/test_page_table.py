@@ -20,7 +20,7 @@ def cells(row):
 
 def test_ours_the_papers_and_the_difference(board_data, read):
     row = lines(read(board_data))["QuantSR-C w4a4"]
-    assert cells(row)[:4] == ["4/4", "★36.71±0.030.9604", "37.8020.9597", "\u22121.09"]
+    assert cells(row)[:4] == ["4/4", "★36.71±0.010.9604", "37.8020.9597", "\u22121.09"]
     assert [cell["data-v"] for cell in row.all("td")][1:3] == [str(board_data["rows"][1]["mean"]["Set5"]["psnr_y"]), "37.8"]
     assert cells(row)[-4:] == ["48.8", "7.70", "2/2", ""]
 
