@@ -61,8 +61,9 @@ class Lease:
     def holder(self) -> Holder | None:
         """The live holder; None if the lease is free, given back, stale or of a dead process."""
         newest = self._newest()
-        if newest is None:
-            return None
+        return self._judge(newest) if newest else None
+
+    def _judge(self, newest: Path) -> Holder | None:
         age = self._now() - newest.stat().st_mtime
         try:
             who = json.loads(newest.read_text())
@@ -76,9 +77,10 @@ class Lease:
     def acquire(self) -> bool:
         """Take the lease if nobody alive holds it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.holder() is not None:
-            return False
         newest = self._newest()
+        if newest is not None and self._judge(newest) is not None:
+            return False
+        # the successor of the very generation that was judged: another worker may have gone on to it meanwhile
         own = self.folder / f"{self.name}.{_generation(newest) + 1 if newest else 1}"
         try:
             handle = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)

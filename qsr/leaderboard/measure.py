@@ -77,7 +77,7 @@ def _measure(task: Task, gauge: Gauge, depth: int | None, ensemble: bool) -> dic
         "counted_on": cost.input,
         "layers": info.layers,
         "pictures": keep_pictures(subject, gauge, task.out, f"pictures/{task.name}{suffix}"),
-        "test_command": test_command(task, gauge, depth, ensemble),
+        "test_command": measuring_command(task, gauge, depth, ensemble),
     }
 
 
@@ -170,7 +170,7 @@ def _is_weight(name: str) -> bool:
     return name.rpartition(".")[2] == "weight_quant"
 
 
-def test_command(task: Task, gauge: Gauge, depth: int | None, ensemble: bool) -> str:
+def measuring_command(task: Task, gauge: Gauge, depth: int | None, ensemble: bool) -> str:
     import shlex
 
     words = ["qsr", "test", str(task.model), "--sets", ",".join(gauge.sets)]

@@ -82,9 +82,9 @@ def execute(
 ) -> None:
     """Do this shard's tasks, `jobs` at a time; returns when each is done, has failed, or has been given up.
 
-    threads: per task; default: the cores shared out. On KeyboardInterrupt the running tasks save and stop, then it goes on.
+    threads: per task; default: $OMP_NUM_THREADS, else the cores shared out. On KeyboardInterrupt the running tasks save and stop, then it goes on.
     """
-    threads = threads or max(1, _cores() // jobs)
+    threads = threads or _threads(jobs)
     pending = [task for task in session.plan.mine if not session.finished(task)]
     total = len(pending)
     tell(f"{len(session.plan.mine) - total} rows are done already, {total} to do, {jobs} at a time with {threads} threads each")
@@ -195,8 +195,12 @@ def _scores(task: Task) -> str:
     return ": " + ", ".join(f"{name} {value['psnr_y']:.2f}" for name, value in scores.items() if value["psnr_y"] is not None)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads(jobs: int) -> int:
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // jobs)
 
 
 def _file_time(folder: Path) -> float:

@@ -58,7 +58,7 @@ def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"rows": [ROWS[1], ROWS[1]]}, "rows.1.row: fp appears twice"),
-        ({"rows": [ROWS[1], {**ROWS[0], "start": "fq"}]}, "rows.1.start: no row fq (did you mean fp?)"),
+        ({"rows": [ROWS[1], {**ROWS[0], "start": "fpp"}]}, "rows.1.start: no row fpp (did you mean fp?)"),
         ({"rows": [{**ROWS[0], "start": "rlq_w2a2"}, ROWS[1]]}, "starts, in the end, from itself"),
         ({"rows": [ROWS[1], {"row": "p", "group": "ptq", "kind": "ptq"}]}, "rows.1.start: missing; a ptq row"),
         ({"pictures": ["Urban100/img_001"]}, "expected SET/NAME with one of Held, Out"),
