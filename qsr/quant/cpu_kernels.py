@@ -64,7 +64,7 @@ class Layout:
         self.shift = NO_SHIFT if shift is None else shift.detach().numpy().reshape(-1)
         sample = 1 if self.shift.size == 1 else x.numel() // x.shape[0]
         self.plane = sample // self.shift.size
-        # A piece begins where the shift does: at any row of columns, at a sample of runs, anywhere if there is one shift at most.
+        # A piece begins where the shift does: at any row of columns, at a sample of runs, anywhere with one shift at most.
         width, unit = (self.shift.size, 1) if self.columns else (1, sample)
         length, size = x.numel() // width, max(PIECE // (width * unit), 1) * unit
         self.pieces = [slice(start, min(start + size, length)) for start in range(0, length, size)]

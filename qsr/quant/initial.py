@@ -1,9 +1,9 @@
 """Where learned steps and shifts start: the step with the least squared error on observed values, and the shift that
 puts each channel in the middle of the levels.
 
-LSQ's start, 2 mean|x| / sqrt(Qp), is 1.6 times too coarse for 2 signed bits on Gaussian values, and signed levels
--2..1 are not symmetric: without a shift a symmetric feature uses three of four. Both matter when a step has hours and
-not days to find its place; docs/quantizers.md has the measurements.
+On Gaussian values LSQ's start, 2 mean|x| / sqrt(Qp), is too coarse for 2 signed bits, and signed levels -2..1 are not
+symmetric: without a shift a symmetric feature uses three of four. Less error per layer is not a better network, though:
+see docs/quantizers.md ("Start and rates") for what was measured after training.
 """
 
 from __future__ import annotations

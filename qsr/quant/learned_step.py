@@ -1,7 +1,7 @@
 """What RLQ, LSQ and their kin share: a learnable step size, its first value from the data, signedness, the integer form.
 
-The step starts at 2 mean|x| / sqrt(Qp) (LSQ), max|x| / Qp or where the squared error is least (initial.py), observed either by `qsr.calibrate` or by the first
-forward in training mode. Activations are signed iff the smallest observed value lies below -1e-5; weights always are.
+The step starts at 2 mean|x| / sqrt(Qp) (LSQ), max|x| / Qp or where the squared error is least (initial.py), observed
+either by `qsr.calibrate` or by the first forward in training mode. Activations are signed iff the smallest observed value lies below -1e-5; weights always are.
 Both facts are buffers, so a loaded checkpoint needs neither batch nor calibration.
 """
 

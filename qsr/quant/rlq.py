@@ -87,7 +87,12 @@ class RLQ(LearnedStep):
     the layer's bias then takes off what that adds.
     """
 
-    accepts: ClassVar[dict[str, Accepts]] = {"k": _slope_constant, **LearnedStep.accepts, "shift": (True, False), "shift_init": ("zero", "centre")}
+    accepts: ClassVar[dict[str, Accepts]] = {
+        "k": _slope_constant,
+        **LearnedStep.accepts,
+        "shift": (True, False),
+        "shift_init": ("zero", "centre"),
+    }
     act_only: ClassVar[frozenset[str]] = LearnedStep.act_only | {"shift", "shift_init"}
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
