@@ -1,4 +1,5 @@
-"""Builds the optional extension `qsr._kernels` from csrc/; everything else is said in pyproject.toml.
+"""Builds the optional extension `qsr._kernels` from csrc/ and puts the released models into a wheel; everything else is
+said in pyproject.toml.
 
 Without a compiler (or Python's headers) the installation succeeds all the same: `qsr.runtime` then works
 with numba, and `qsr info` says so. QSR_REQUIRE_KERNELS=1 turns that into an error.
@@ -7,14 +8,17 @@ with numba, and `qsr info` says so. QSR_REQUIRE_KERNELS=1 turns that into an err
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 REQUIRED = os.environ.get("QSR_REQUIRE_KERNELS") == "1"
 CSRC = Path("csrc")
+ZOO = Path("experiments", "zoo")
 HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 
@@ -31,6 +35,19 @@ class BuildKernels(build_ext):
             print(f"qsr: the C++ kernels were not built ({fault}); numba stands in for them", file=sys.stderr)
 
 
+class BuildPackage(build_py):
+    """Also copies experiments/zoo/ to qsr/zoo/models/; a clone (editable installation) reads the models where they are."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode and ZOO.is_dir():
+            target = Path(self.build_lib, "qsr", "zoo", "models")
+            self.mkpath(str(target))
+            for path in sorted(ZOO.iterdir()):
+                if path.suffix in (".json", ".md", ".safetensors"):
+                    shutil.copyfile(path, target / path.name)
+
+
 kernels = Pybind11Extension(
     "qsr._kernels",
     sorted(str(path) for path in CSRC.rglob("*.cc")),
@@ -43,4 +60,4 @@ kernels = Pybind11Extension(
 kernels.optional = not REQUIRED
 
 ParallelCompile("QSR_BUILD_JOBS", default=2).install()
-setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels})
+setup(ext_modules=[kernels], cmdclass={"build_ext": BuildKernels, "build_py": BuildPackage})

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("quant", "data"), 2),
     "archs": 3,
     **dict.fromkeys(("evaluate", "export"), 4),
-    **dict.fromkeys(("train", "report", "ptq"), 5),
+    **dict.fromkeys(("train", "report", "ptq", "zoo"), 5),
     "leaderboard": 6,
     "cli": 7,
 }

@@ -22,6 +22,7 @@ VERBS = {
     "depth": "depth_verb",
     "leaderboard": "leaderboard_verb",
     "report": "report_verb",
+    "zoo": "zoo_verb",
     "info": "info_verb",
     "options": "options_verb",
     "data": "data_verb",
