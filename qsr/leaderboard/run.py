@@ -82,7 +82,8 @@ def execute(
 ) -> None:
     """Do this shard's tasks, `jobs` at a time; returns when each is done, has failed, or has been given up.
 
-    threads: per task; default: $OMP_NUM_THREADS, else the cores shared out. On KeyboardInterrupt the running tasks save and stop, then it goes on.
+    threads: per task; default: $OMP_NUM_THREADS, else the cores shared out. On KeyboardInterrupt the running tasks save
+    and stop, then it goes on.
     """
     threads = threads or _threads(jobs)
     pending = [task for task in session.plan.mine if not session.finished(task)]

@@ -18,7 +18,8 @@ from qsr.leaderboard.lease import Lease
 from qsr.leaderboard.run import Session
 from qsr.leaderboard.work import Job
 
-PATIENCE = 100
+PATIENCE = 250
+pytestmark = pytest.mark.timeout(600)
 
 
 def job(folder: Path, data: Path, iterations: int = 6, **changes: Any) -> Job:

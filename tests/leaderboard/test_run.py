@@ -195,13 +195,14 @@ def test_a_row_that_somebody_does_is_left_to_him(
     assert told[2] == "fp_s0: done by another worker"
 
 
+@pytest.mark.timeout(500)
 def test_two_shards_share_a_folder_and_do_every_row_once(tmp_path: Path, data: Path) -> None:
     """The drill: two commands at the same time, nothing between them but the folder."""
     file = write_board(tmp_path, seeds=[0], rows=ROWS[:2])
     arguments = ["leaderboard", "-opt", str(file), "-o", str(tmp_path / "out"), "--data-root", str(data), "--any-code"]
     shards = [qsr(*arguments, "--shard", f"{i}/2") for i in (1, 2)]
     try:
-        outputs = [shard.communicate(timeout=110)[0] for shard in shards]
+        outputs = [shard.communicate(timeout=450)[0] for shard in shards]
     finally:
         for shard in shards:
             shard.kill()

@@ -18,6 +18,7 @@ from qsr.leaderboard.lease import Lease
 from qsr.leaderboard.run import Session
 from qsr.leaderboard.work import Job, finished, perform, read_result
 
+pytestmark = pytest.mark.timeout(400)
 ROWS: list[dict[str, Any]] = BOARD["rows"]
 
 
