@@ -4,18 +4,16 @@ A one-bit convolution of full-precision weights gives a branch several times as 
 the skips drown, and the network starts far from the one that its weights come from. What a quantizer is worth shows
 only once this is put right, so it is done for all of them alike, by measuring (algorithms 2.1, "Start of training").
 
-At every sum of stream and branch (`Join` with a gain), walking through the network once per round:
+At every sum of stream and branch (`Join` with a gain), walking through the network once: measure std(branch) / std(stream),
+set the sum's `gain` to what makes it `ratio`, and let the branch count as right for everything that follows. `gain` is a
+buffer: it is saved, training leaves it alone, and it folds into the layer's scale.
 
-1. measure std(branch) / std(stream); the branch counts as if it were right already for everything that follows;
-2. scale weight and bias of the last quantized layer in the branch by what is missing, and measure again;
-3. a layer whose output ignores the size of its weights (sign(w), standardised weights, batch norm after it) gets its
-   weights back, because smaller latent weights would only flip more often; the factor goes into the sum's `gain`.
+The weights keep their size. Scaling them instead, which methods with an analytic scale allow, makes latent weights a
+hundredth of what they were: Adam's steps, which know nothing of size, then flip their signs at random, and what the
+full-precision start knew is lost (docs/quantizers.md has the measurement: 36.22 dB against what gains give).
 
-Learned scales (XNOR++, ReCU, LSQ: a parameter `step`) keep the size that their paper starts them with and leave the
-whole factor to `gain`: Adam moves a parameter by the learning rate per step, which a scale of 0.001 would not survive.
-
-Quantizers that start from the data (windows, learned scales, steps) are set anew in every round, since both their
-weights and their inputs have another size afterwards. `gain` is a buffer: it is saved, and training leaves it alone.
+Quantizers that start from the data (windows, learned scales, steps) are set anew, since their inputs have another size
+behind a balanced sum.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,66 +34,39 @@ Layer = QConv2d | QLinear
 
 
 def balance(network: nn.Module, pictures: Tensor, ratio: float = 0.1) -> None:
-    """Scale the branches of a quantized network in place, so that std(branch) = ratio * std(stream) at every sum.
+    """Set the gains of a quantized network, in place, so that std(branch) = ratio * std(stream) at every sum.
 
     pictures: one batch of LR pictures (N, 3, h, w) in [0, 1] on the network's device, the same on every rank.
-    Calibrate the network afterwards: quantizers are set here too, but from this one batch.
-    Branches without a quantized layer, or without any signal, are left as they are; so are networks without gains.
+    Calibrate the network afterwards: quantizers are set here too, but from this one batch. A branch without any signal or
+    without a quantized layer keeps gain 1; a network without gains is left as it is.
     """
     joins = [join for join in network.modules() if isinstance(join, Join) and join.gain is not None]
     if not joins:
         return
-    found = _measure(network, joins, pictures, ratio)
-    layers = {join: layer for join, layer in found.items() if not _learned_scale(layer)}
-    if not layers:
-        return
-    wanted = {join: _take_gain(join) for join in layers}
-    for join, layer in layers.items():
-        _scale(layer, wanted[join])
-    _measure(network, joins, pictures, ratio)
-    ignored = [join for join in layers if _ignored(float(_gain(join)), wanted[join])]
-    for join in ignored:
-        _scale(layers[join], 1 / wanted[join])
-    if ignored:
-        _measure(network, joins, pictures, ratio)
+    for join in joins:
+        _gain(join).fill_(1)
+    one_bit: list[nn.Module] = []  # quantized layers that ran since the last sum
 
-
-def _measure(network: nn.Module, joins: list[Join], pictures: Tensor, ratio: float) -> dict[Join, Layer]:
-    """One forward pass that sets quantizers and gains from the data; the last quantized layer of each branch.
-
-    A layer that two nested branches end with belongs to the inner one; the outer branch has its gain alone.
-    """
-    last: list[Layer] = []
-    found: dict[Join, Layer] = {}
-
-    def ran(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(layer, Layer):
-            last[:] = [layer]
-
-    def joined(join: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def set_gain(join: nn.Module, inputs: tuple[Any, ...]) -> None:
         assert isinstance(join, Join)
-        if not last:
+        if not one_bit:
             return
         stream, branch = inputs[0], join.branch(*inputs[1:])
         factor = ratio * float(stream.float().std()) / max(float(branch.float().std()), 1e-30)
         if math.isfinite(factor) and 0 < factor < 1e6:
             _gain(join).fill_(factor)
-            if last[0] not in found.values():
-                found[join] = last[0]
         if not join.inner:
-            last.clear()
+            one_bit.clear()
 
-    for join in joins:
-        _gain(join).fill_(1)
-    handles = [module.register_forward_hook(ran) for module in network.modules() if isinstance(module, Layer)]
-    handles += [join.register_forward_pre_hook(joined) for join in joins]
+    layers = [module for module in network.modules() if isinstance(module, Layer)]
+    handles = [layer.register_forward_hook(lambda layer, x, y: one_bit.append(layer)) for layer in layers]
+    handles += [join.register_forward_pre_hook(set_gain) for join in joins]
     try:
         with _set_anew(network), _biases_kept(network):
             calibrate(network, [pictures])
     finally:
         for handle in handles:
             handle.remove()
-    return found
 
 
 @contextmanager
@@ -139,29 +111,6 @@ def _train(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     module.training = True
 
 
-def _learned_scale(layer: Layer) -> bool:
-    return isinstance(getattr(layer.weight_quant, "step", None), nn.Parameter)
-
-
 def _gain(join: Join) -> Tensor:
     assert join.gain is not None
     return join.gain
-
-
-def _take_gain(join: Join) -> float:
-    """The gain, which goes back to 1."""
-    factor = float(_gain(join))
-    _gain(join).fill_(1)
-    return factor
-
-
-def _ignored(left: float, wanted: float) -> bool:
-    """Whether scaling the weights by `wanted` left most of it to do."""
-    return abs(math.log(left)) > 0.5 * abs(math.log(wanted)) + 0.01
-
-
-@torch.no_grad()
-def _scale(layer: Layer, factor: float) -> None:
-    layer.weight.mul_(factor)
-    if layer.bias is not None:
-        layer.bias.mul_(factor)

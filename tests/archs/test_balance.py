@@ -74,23 +74,8 @@ def test_transformers(make, pictures: Tensor, method: str) -> None:
     assert ratios(network, pictures) == pytest.approx([0.2] * (2 * (2 * 3 + 1)), rel=0.02)
 
 
-def test_a_scale_that_follows_the_weights_is_changed_by_them(make, pictures: Tensor) -> None:
-    network, _ = make("srb", MSR | {"block": "unit"})
-    before, _ = make("srb", MSR | {"block": "unit"})
-    before.load_state_dict(network.state_dict())
-    archs.balance(network, pictures, ratio=0.1)
-    for name, gain in network.named_buffers():
-        if name.endswith("gain"):
-            assert gain.item() == pytest.approx(1, abs=0.02)
-    conv, unscaled = network.body[1].conv2, before.body[1].conv2
-    factor = conv.weight.std() / unscaled.weight.std()
-    assert factor < 0.9
-    torch.testing.assert_close(conv.weight, unscaled.weight * factor)
-    torch.testing.assert_close(conv.bias, unscaled.bias * factor)
-
-
-@pytest.mark.parametrize("method", ["bnn", "xnorpp"])
-def test_weights_whose_size_is_ignored_or_learned_keep_it(make, pictures: Tensor, method: str) -> None:
+@pytest.mark.parametrize("method", ["srb", "bnn", "xnorpp"])
+def test_weights_keep_their_size_whatever_the_method(make, pictures: Tensor, method: str) -> None:
     network, _ = make(method, MSR | {"block": "unit"})
     weights = {name: value.clone() for name, value in network.named_parameters() if name.endswith("weight")}
     archs.balance(network, pictures)
