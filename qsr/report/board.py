@@ -54,7 +54,7 @@ class Seed:
 class Row:
     """One line of the leaderboard. number: its place in the file, from 0; the page's anchors are made of it.
 
-    mean, published: by set. pictures: "set/picture" -> file relative to the board's folder. layers: LayerReport.to_json().
+    ensemble: eight passes instead of one. mean, published: by set. pictures: "set/picture" -> file relative to the board's folder. layers: LayerReport.to_json().
     """
 
     number: int
@@ -68,6 +68,7 @@ class Row:
     backbone: str
     note: str
     approximate: bool
+    ensemble: bool
     status: str
     why: str
     seeds: tuple[Seed, ...]
@@ -170,6 +171,7 @@ def _row(number: int, row: Mapping[str, Any]) -> Row:
         a_bits=_whole(row.get("a_bits")),
         planes=_whole(row.get("planes")),
         approximate=bool(row.get("approximate")),
+        ensemble=bool(row.get("self_ensemble")),
         seeds=tuple(_seed(seed) for seed in row.get("seeds") or ()),
         mean=_by_set(row.get("mean"), _score),
         published=_by_set(row.get("published"), _score),

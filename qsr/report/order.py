@@ -49,8 +49,9 @@ def standing(rows: Sequence[Row], dataset: str) -> Standing | None:
 
     A row is level with the first if their means differ by no more than the larger of their spreads. Where a spread is
     unknown because there is one seed, the other's has to do, except for the runner-up, who is then always level.
+    Rows of a self-ensemble take no part: eight passes are not compared with one.
     """
-    ranked = ranking(rows, dataset)
+    ranked = ranking([row for row in rows if not row.ensemble], dataset)
     if not ranked:
         return None
     first, others = ranked[0], ranked[1:]

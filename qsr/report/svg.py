@@ -43,6 +43,12 @@ class Scale:
         low, high = low - pad, high + pad
         return cls(10**low, 10**high, start, end, True) if log else cls(low, high, start, end)
 
+    def widened(self, start: float) -> Scale:
+        """The same places for the same values, beginning at another pixel."""
+        part = (start - self.start) / (self.end - self.start)
+        low = self.low * (self.high / self.low) ** part if self.log else self.low + (self.high - self.low) * part
+        return Scale(low, self.high, start, self.end, self.log)
+
     def at(self, value: float) -> float:
         """The pixel of a value."""
         low, high = (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)

@@ -11,7 +11,9 @@ from qsr.report.html import Markup, tag
 
 WIDTH, HEIGHT = 620, 420
 LEFT, RIGHT, TOP, BOTTOM = 52, 84, 14, 42
+ASIDE = 70  # left of the cheapest points, for names
 LINE = 12  # height of a label
+REACHES = (9, 24)  # from a mark to its name; the second with a line between them
 LONGEST = 22  # letters of a label
 SHIFTS = tuple(sign * LINE / 2 * i for i in range(14) for sign in (1, -1))
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -34,7 +36,7 @@ class Point:
 
 def scatter_chart(points: Sequence[Point], title: str, x_label: str, y_label: str) -> Markup:
     """The chart, costs on a logarithmic axis."""
-    x = svg.Scale.around((point.x for point in points), LEFT, WIDTH - RIGHT, log=True, room=0.09)
+    x = svg.Scale.around((point.x for point in points), LEFT + ASIDE, WIDTH - RIGHT, log=True, room=0.04).widened(LEFT)
     y = svg.Scale.around((point.y for point in points), HEIGHT - BOTTOM, TOP)
     front = [(x.at(point.x), y.at(point.y)) for point in pareto(points)]
     marks = [_drawn(point, x.at(point.x), y.at(point.y)) for point in points]
@@ -66,41 +68,53 @@ def _labels(points: Sequence[Point], x: svg.Scale, y: svg.Scale) -> list[Markup]
     Greedy, from the top down: of the places right and left of the mark, and above and below those, the cheapest.
     """
     spots = [(x.at(point.x), y.at(point.y)) for point in points]
-    marks = [(px - 6, py - 6, px + 6, py + 6) for px, py in spots]
+    # wider than drawn, so that no name stands beside a mark that is not its own
+    marks = [(px - 16, py - 5, px + 16, py + 5) for px, py in spots]
     names = [point.words if len(point.words) <= LONGEST else point.words[: LONGEST - 1] + "…" for point in points]
     taken: list[Box] = []
     made: dict[int, Markup] = {}
     for i in sorted(range(len(points)), key=lambda i: spots[i][1]):
         width = len(names[i]) * svg.CHARACTER
         others = marks[:i] + marks[i + 1 :]
-        places = [(_box(*spots[i], width, side, shift), side, shift) for side in (1, -1) for shift in SHIFTS]
-        box, side, shift = min(places, key=lambda place: _price(place, taken, others))
-        taken.append(box)
-        made[i] = _name(names[i], spots[i], box, side, tied=abs(shift) > LINE / 2)
+        places = [Place(*spots[i], width, side, reach, shift) for side in (1, -1) for reach in REACHES for shift in SHIFTS]
+        best = min(places, key=lambda place: place.price(taken, others))
+        taken.append(best.box)
+        made[i] = best.drawn(names[i])
     return [made[i] for i in range(len(points))]
 
 
-def _box(px: float, py: float, width: float, side: int, shift: float) -> Box:
-    left = px + 9 if side > 0 else px - 9 - width
-    return (left, py + shift - LINE / 2, left + width, py + shift + LINE / 2)
+@dataclass(frozen=True)
+class Place:
+    """Where the name of the mark at (x, y) could stand: right (side 1) or left (-1), `reach` away, `shift` lower."""
 
+    x: float
+    y: float
+    width: float
+    side: int
+    reach: float
+    shift: float
 
-def _price(place: tuple[Box, int, float], names: Sequence[Box], marks: Sequence[Box]) -> float:
-    box, side, shift = place
-    outside = box[0] < LEFT + 2 or box[2] > WIDTH or box[1] < 0 or box[3] > HEIGHT - BOTTOM
-    hits = 60 * sum(_overlap(box, other) for other in names) + 40 * sum(_overlap(box, other) for other in marks)
-    return hits + abs(shift) + (side < 0) * 3 + outside * 1000
+    @property
+    def box(self) -> Box:
+        left = self.x + self.reach if self.side > 0 else self.x - self.reach - self.width
+        return (left, self.y + self.shift - LINE / 2, left + self.width, self.y + self.shift + LINE / 2)
+
+    def price(self, names: Sequence[Box], marks: Sequence[Box]) -> float:
+        """Low is good: what it covers counts most, then how far away it is."""
+        box = self.box
+        outside = box[0] < LEFT + 2 or box[2] > WIDTH or box[1] < 0 or box[3] > HEIGHT - BOTTOM
+        hits = 60 * sum(_overlap(box, other) for other in names) + 40 * sum(_overlap(box, other) for other in marks)
+        return hits + abs(self.shift) + (self.side < 0) * 3 + (self.reach > REACHES[0]) * 5 + outside * 1000
+
+    def drawn(self, words: str) -> Markup:
+        near, height = self.x + self.side * self.reach, self.y + self.shift
+        tied = self.reach > REACHES[0] or abs(self.shift) > LINE / 2
+        tie = svg.line(self.x + 5 * self.side, self.y, near - 2 * self.side, height, "tie") if tied else None
+        return tag("g", tie, svg.label(near, height + 4, words, "start" if self.side > 0 else "end"), aria_hidden="true")
 
 
 def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _name(words: str, spot: tuple[float, float], box: Box, side: int, tied: bool) -> Markup:
-    middle = (box[1] + box[3]) / 2
-    near = box[0] if side > 0 else box[2]
-    tie = svg.line(spot[0] + 5 * side, spot[1], near - 1.5 * side, middle, "tie") if tied else None
-    return tag("g", tie, svg.label(near, middle + 4, words, "start" if side > 0 else "end"), aria_hidden="true")
 
 
 def scatter_legend(points: Sequence[Point]) -> Markup:

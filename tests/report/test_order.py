@@ -71,6 +71,11 @@ def test_one_seed_far_behind_takes_no_win_away(rows):
     assert not standing(rows((36.5, 0.05), (36.2, 0.04), (36.46, None)), "Set5").won
 
 
+def test_eight_passes_do_not_win_over_one(rows):
+    once, eight = rows((36.5, 0.01), (36.9, 0.01))
+    assert standing([once, replace(eight, ensemble=True)], "Set5").first is once
+
+
 def test_a_row_alone_and_no_row(rows):
     alone = standing(rows((36.5, 0.1), (None, None)), "Set5")
     assert (alone.won, alone.second, alone.lead) == (False, None, None)

@@ -29,6 +29,17 @@ def test_logarithmic_values_too_and_equal_factors_are_equal_steps(values):
     assert [exact.at(value) for value in (1, 10, 100, 1000)] == [0, 100, 200, 300]
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_a_widened_scale_has_its_values_where_they_were(log):
+    scale = Scale(10, 1000, 100, 400, log)
+    wide = scale.widened(40)
+    assert wide.start == 40
+    assert [wide.at(value) for value in (10, 55, 1000)] == pytest.approx(
+        [scale.at(value) for value in (10, 55, 1000)], abs=0.11
+    )
+    assert wide.at(wide.low) == 40
+
+
 @given(low=st.floats(-1000, 1000), width=st.floats(0.01, 1000))
 def test_ticks_are_round_few_and_inside(low, width):
     scale = Scale(low, low + width, 0, 100)
