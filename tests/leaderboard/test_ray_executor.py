@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,12 @@ def test_a_node_is_killed_and_its_row_resumes_on_the_other(tmp_path: Path, data:
     import ray
     from ray.cluster_utils import Cluster
 
-    budget = {**BOARD["budget"], "start_iterations": 3000}
+    budget = {**BOARD["budget"], "start_iterations": 1500}
     session = Session(plan(tmp_path, data, seeds=[0], rows=BOARD["rows"][:2], budget=budget), any_code=True)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    first = cluster.add_node(num_cpus=1)
+    # Ray gives a node's helpers fifteen seconds to start: as few as possible of them, for busy machines
+    small = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+    first = cluster.add_node(num_cpus=1, **small)
     told: list[str] = []
     killed: list[int] = []
 
@@ -155,11 +158,9 @@ def test_a_node_is_killed_and_its_row_resumes_on_the_other(tmp_path: Path, data:
     def kill_in_the_middle() -> None:
         while not (tmp_path / "out/rows/fp_s0/checkpoints/LATEST").is_file():
             time.sleep(0.05)
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1, **small)
         killed.append(int((tmp_path / "out/rows/fp_s0/checkpoints/LATEST").read_text()))
         cluster.remove_node(first, allow_graceful=False)
-
-    import threading
 
     killer = threading.Thread(target=kill_in_the_middle)
     killer.start()
@@ -171,7 +172,7 @@ def test_a_node_is_killed_and_its_row_resumes_on_the_other(tmp_path: Path, data:
         ray.shutdown()
         cluster.shutdown()
     assert {name: ended.state for name, ended in session.outcome.items()} == {"fp_s0": "done", "rlq_w2a2_s0": "done"}, told
-    assert 0 < killed[0] < 3000
+    assert 0 < killed[0] < 1500
     log = (tmp_path / "out/logs/fp_s0.log").read_text()
     assert "resumed" in log
     # one lease per worker, and every iteration once in the metrics
