@@ -54,7 +54,8 @@ class Seed:
 class Row:
     """One line of the leaderboard. number: its place in the file, from 0; the page's anchors are made of it.
 
-    ensemble: eight passes instead of one. mean, published: by set. pictures: "set/picture" -> file relative to the board's folder. layers: LayerReport.to_json().
+    ensemble: eight passes instead of one. mean, published: by set. pictures: "set/picture" -> file relative to the
+    board's folder. layers: LayerReport.to_json().
     """
 
     number: int
