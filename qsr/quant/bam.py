@@ -25,8 +25,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from qsr.quant.base import Accepts, Quantizer, Role
-from qsr.quant.binarizer import EXACT, Binarizer
+from qsr.quant.base import Accepts, Quantizer, Role, widened
+from qsr.quant.binarizer import Binarizer
 from qsr.quant.ranks import mean_over_ranks
 from qsr.quant.signs import binarize, learned_scale, poly, ste
 from qsr.spec import QuantSpec
@@ -113,7 +113,7 @@ class BAM(Binarizer):
     def forward(self, x: Tensor) -> Tensor:
         if self.chain is None:
             return super().forward(x)
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         self.chain.enter(self.place, wide)
         self._prepare(wide)
         x_hat = binarize(self.latent(wide), self.surrogate, self.scale_of(wide), self.chained)

@@ -29,6 +29,14 @@ Role = Literal["weight", "act"]
 Accepts = tuple[Scalar, ...] | Callable[[Scalar], bool]
 
 
+EXACT = (torch.float32, torch.float64)  # dtypes that quantizer arithmetic runs in; others are raised to float32
+
+
+def widened(x: Tensor) -> Tensor:
+    """x in a dtype that quantizers compute in: as it is, or float32 (under autocast, and for half-precision networks)."""
+    return x if x.dtype in EXACT else x.float()
+
+
 def level_range(bits: int, signed: bool, narrow: bool = False) -> tuple[int, int]:
     """Smallest and largest code (Qn, Qp).
 

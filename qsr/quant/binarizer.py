@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from qsr.errors import OptionsError
-from qsr.quant.base import Quantizer, Role, SignCodes
+from qsr.quant.base import Quantizer, Role, SignCodes, widened
 from qsr.quant.signs import Surrogate, binarize, sign
 from qsr.spec import QuantSpec
-
-EXACT = (torch.float32, torch.float64)
 
 
 def channel_mean(x: Tensor) -> Tensor:
@@ -67,13 +65,13 @@ class Binarizer(Quantizer):
 
     # --- forward and integer form ------------------------------------------------------------------------------
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         self._prepare(wide)
         return binarize(self.latent(wide), self.surrogate, self.scale_of(wide), self.chained).to(x.dtype)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> SignCodes:
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         self._prepare(wide)
         scale = self.scale_of(wide)
         one = torch.ones((), dtype=wide.dtype, device=wide.device)

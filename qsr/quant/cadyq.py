@@ -33,9 +33,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from qsr.quant.base import Accepts, Codes, Quantizer, Role, level_range
+from qsr.quant.base import Accepts, Codes, Quantizer, Role, level_range, widened
 from qsr.quant.fused import positive
-from qsr.quant.learned_step import EXACT
 from qsr.quant.modules import quantizers
 from qsr.quant.pams import FIRST_ALPHA, PAMS
 from qsr.spec import QuantSpec, Scalar
@@ -193,7 +192,7 @@ class CADyQ(PAMS):
 
     @staticmethod
     def _wide(x: Tensor) -> Tensor:
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         return wide if x.dim() > 1 else wide[None]
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor]:

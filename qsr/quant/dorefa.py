@@ -27,8 +27,7 @@ import torch
 from torch import Tensor
 
 from qsr.errors import OptionsError
-from qsr.quant.base import Accepts, Codes, Quantizer, Role, SignCodes, level_range
-from qsr.quant.binarizer import EXACT
+from qsr.quant.base import Accepts, Codes, Quantizer, Role, SignCodes, level_range, widened
 from qsr.quant.fused import STEP_FLOOR, Levels, codes, fused_quantize
 from qsr.quant.learned_step import SIGNED_BELOW
 from qsr.quant.lsq import StraightThrough
@@ -71,7 +70,7 @@ class DoReFa(Quantizer):
 
     # --- forward and integer form ------------------------------------------------------------------------------
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         if self._one_bit:
             x_hat = binarize(wide, self._surrogate, self._mean_size(wide))
         elif self.role == "weight":
@@ -83,7 +82,7 @@ class DoReFa(Quantizer):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Codes | SignCodes:
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         if self._one_bit:
             scale = self._mean_size(wide)
             return SignCodes(sign(wide).to(torch.int8)[None], (wide.new_ones(()) if scale is None else scale)[None])

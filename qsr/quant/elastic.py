@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from qsr.errors import OptionsError
-from qsr.quant.base import Codes, Quantizer
-from qsr.quant.binarizer import EXACT
+from qsr.quant.base import Codes, Quantizer, widened
 from qsr.quant.fused import positive
 from qsr.quant.ranks import mean_over_ranks
 from qsr.quant.srb import SRB
@@ -54,13 +53,13 @@ class ElasticMap(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         """p_hat, shape and dtype of x. Raises OptionsError in eval mode while uninitialised."""
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         self._prepare(wide)
         return _elastic(wide, self.step.to(wide.dtype)).to(x.dtype)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Codes:
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         self._prepare(wide)
         scale = positive(self.step.to(wide.dtype))
         return Codes((wide >= scale / 2).to(torch.int32), scale, bits=1, signed=False)

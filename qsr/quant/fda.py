@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qsr.quant.base import Role
-from qsr.quant.binarizer import EXACT, Binarizer
+from qsr.quant.base import Role, widened
+from qsr.quant.binarizer import Binarizer
 from qsr.spec import QuantSpec
 
 OMEGA = 0.1
@@ -89,7 +89,7 @@ class FDA(Binarizer):
         x_hat = super().forward(x)
         if not self.training or self.noise is None:
             return x_hat
-        return x_hat + (self.alpha * self._noise_of(x if x.dtype in EXACT else x.float(), self.noise)).to(x.dtype)
+        return x_hat + (self.alpha * self._noise_of(widened(x), self.noise)).to(x.dtype)
 
     def _noise_of(self, x: Tensor, noise: Noise) -> Tensor:
         if self.role == "weight":

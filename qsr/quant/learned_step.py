@@ -1,8 +1,9 @@
 """What RLQ, LSQ and their kin share: a learnable step size, its first value from the data, signedness, the integer form.
 
 The step starts at 2 mean|x| / sqrt(Qp) (LSQ), max|x| / Qp or where the squared error is least (initial.py), observed
-either by `qsr.calibrate` or by the first forward in training mode. Activations are signed iff the smallest observed value lies below -1e-5; weights always are.
-Both facts are buffers, so a loaded checkpoint needs neither batch nor calibration.
+either by `qsr.calibrate` or by the first forward in training mode. Activations are signed iff the smallest observed
+value lies below -1e-5; weights always are. Both facts are buffers, so a loaded checkpoint needs neither batch nor
+calibration.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from qsr.errors import NumericalError, OptionsError
-from qsr.quant.base import Accepts, Codes, Quantizer, Role, level_range
+from qsr.quant.base import EXACT, Accepts, Codes, Quantizer, Role, level_range, widened
 from qsr.quant.fused import Levels, Slope, codes, fused_quantize, positive
 from qsr.quant.initial import centring_shift, least_error_step, subsample
 from qsr.quant.ranks import world_size
 from qsr.spec import QuantSpec
 
 SIGNED_BELOW = -1e-5
-EXACT = (torch.float32, torch.float64)  # dtypes that quantizer arithmetic runs in; others are raised to float32
 
 
 @dataclass
@@ -104,7 +104,7 @@ class LearnedStep(Quantizer):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Codes:
         signed = self._prepare(x)
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         v, shift = positive(self._step_for(wide)), self._shift_for(wide)
         q = codes(wide, v, shift, self._levels(x, signed)).to(torch.int32)
         return Codes(q, v, self.spec.bits, signed, shift, self._narrow)
@@ -168,7 +168,7 @@ class LearnedStep(Quantizer):
     @torch.no_grad()
     def _observe(self, x: Tensor) -> None:
         """Set step and signedness from everything observed since calibration began."""
-        x = x.detach() if x.dtype in EXACT else x.detach().float()
+        x = widened(x.detach())
         seen = self._statistics(x)
         self._observed = seen = seen if self._observed is None else self._observed.merge(seen)
         if not torch.isfinite(seen.abs_sum).all():

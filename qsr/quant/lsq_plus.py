@@ -26,9 +26,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from qsr.quant.base import Accepts, Codes, Role
+from qsr.quant.base import Accepts, Codes, Role, widened
 from qsr.quant.fused import fused_quantize
-from qsr.quant.learned_step import EXACT, LearnedStep, Observed
+from qsr.quant.learned_step import LearnedStep, Observed
 from qsr.quant.lsq import StraightThrough
 from qsr.spec import QuantSpec
 
@@ -52,7 +52,7 @@ class LSQPlus(LearnedStep):
         if self.shift is None:
             return super().forward(x)
         levels = self._levels(x, self._prepare(x))
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         offset = self._offset_for(wide)
         return fused_quantize(wide, self._step_for(wide), -offset, levels, self.slope).add_(offset).to(x.dtype)
 

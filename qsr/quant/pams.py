@@ -29,9 +29,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from qsr.quant.base import Accepts, Codes, Role, level_range
+from qsr.quant.base import Accepts, Codes, Role, level_range, widened
 from qsr.quant.fused import Levels, codes
-from qsr.quant.learned_step import EXACT, LearnedStep, Observed
+from qsr.quant.learned_step import LearnedStep, Observed
 from qsr.quant.lsq import StraightThrough
 from qsr.spec import QuantSpec
 
@@ -74,14 +74,14 @@ class PAMS(LearnedStep):
     def forward(self, x: Tensor) -> Tensor:
         if self.role == "act":
             return super().forward(x)
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         return RoundToMax.apply(wide, self._max_step(wide), self._levels(x, True)).to(x.dtype)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Codes:
         if self.role == "act":
             return super().encode(x)
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         v = self._max_step(wide)
         q = codes(wide, v, None, self._levels(x, True)).to(torch.int32)
         return Codes(q, v, self.spec.bits, signed=True, narrow=True)

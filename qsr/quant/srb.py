@@ -25,8 +25,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from qsr.quant.base import Accepts, Role, SignCodes
-from qsr.quant.binarizer import EXACT, Binarizer
+from qsr.quant.base import Accepts, Role, SignCodes, widened
+from qsr.quant.binarizer import Binarizer
 from qsr.quant.ranks import mean_over_ranks
 from qsr.quant.signs import Windowed, identity, sign, ste
 from qsr.spec import QuantSpec, Scalar
@@ -93,7 +93,7 @@ class SRB(Binarizer):
     def forward(self, x: Tensor) -> Tensor:
         if self.role == "act":
             return super().forward(x)
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         signs, scales = self.bases(wide)
         w_hat = (signs * scales).sum(0)
         through = wide * self.surrogate(wide.detach())
@@ -103,7 +103,7 @@ class SRB(Binarizer):
     def encode(self, x: Tensor) -> SignCodes:
         if self.role == "act":
             return super().encode(x)
-        signs, scales = self.bases(x if x.dtype in EXACT else x.float())
+        signs, scales = self.bases(widened(x))
         return SignCodes(signs.to(torch.int8), scales)
 
     def unit(self) -> float:

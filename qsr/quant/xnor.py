@@ -21,8 +21,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from qsr.quant.base import Accepts, Role
-from qsr.quant.binarizer import EXACT, Binarizer
+from qsr.quant.base import Accepts, Role, widened
+from qsr.quant.binarizer import Binarizer
 from qsr.quant.signs import ste
 from qsr.spec import QuantSpec
 
@@ -52,7 +52,7 @@ class XNOR(Binarizer):
         """K of act_scale "spatial": (N, 1, H', W'), or (N, C_out, H', W') where the layer has groups."""
         if not self._spatial:
             return None
-        wide = x if x.dtype in EXACT else x.float()
+        wide = widened(x)
         size = wide.abs().unflatten(1, (layer.groups, -1)).mean(2)  # each group sees its own channels
         box = size.new_ones(layer.groups, 1, *layer.kernel_size) / (layer.kernel_size[0] * layer.kernel_size[1])
         averaged = layer._conv_forward(size, box, None)  # its stride, padding and groups
