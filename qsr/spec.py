@@ -149,6 +149,7 @@ METHODS: dict[str, Method] = {
     "pams": Method("qsr.quant.pams:PAMS", (2, 8), (2, 8), "PAMS, parameterized max scale (Li et al., ECCV 2020)"),
     "cadyq": Method("qsr.quant.cadyq:CADyQ", (2, 8), (2, 8), "CADyQ, activation bits by content (Hong et al., ECCV 2022)"),
     "lsq_plus": Method("qsr.quant.lsq_plus:LSQPlus", (2, 8), (2, 8), "LSQ+, learned offset (Bhalgat et al., CVPRW 2020)"),
+    "ewgs": Method("qsr.quant.ewgs:EWGS", (2, 8), (2, 8), "EWGS, element-wise gradient scaling (Lee et al., CVPR 2021)"),
     "irnet": Method("qsr.quant.irnet:IRNet", (1, 1), (1, 1), "IR-Net (Qin et al., CVPR 2020)", "channel"),
     "recu": Method("qsr.quant.recu:ReCU", (1, 1), (1, 1), "ReCU, rectified clamp unit (Xu et al., ICCV 2021)", "channel"),
     "fda": Method("qsr.quant.fda:FDA", (1, 1), (1, 1), "FDA-BNN, frequency domain (Xu et al., NeurIPS 2021)", "channel"),
