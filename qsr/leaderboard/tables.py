@@ -1,7 +1,7 @@
 """leaderboard.json as CSV, Markdown and a table for the terminal. Written for people: two decimals, spreads, who leads.
 
 In a group the best mean on the first set is the leader. `≈` marks a row whose distance to the leader is no larger than
-the spread of the seeds, or unknown because there is one seed: it is not called worse.
+the spread of the seeds: it is not called worse. `?`: one seed, so nobody knows the spread.
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ def _distance(row: Row, best: Row, name: str) -> str:
     if row is best:
         return "first"
     distance = f"{_mean(row, name) - _mean(best, name):+.2f}"
-    return distance if wins(_seeds(best, name), _seeds(row, name)) else f"≈ {distance}"
+    ours, theirs = _seeds(best, name), _seeds(row, name)
+    if wins(ours, theirs):
+        return distance
+    return f"≈ {distance}" if min(len(ours), len(theirs)) > 1 else f"? {distance}"
 
 
 def _minutes(seeds: Iterable[Mapping[str, Any]]) -> str:
@@ -135,7 +138,8 @@ def markdown(board: Board) -> str:
         parts.append("\n".join(f"- {line}" for line in told))
     parts.append(
         "±: half the distance between the best and the worst seed. `≈`: not further from the first than the larger of both "
-        "rows' spreads (or one seed only), so not called worse. ~: reconstructed from a description without code. "
+        "rows' spreads, so not called worse. `?`: one seed, so the spread is not known. "
+        "~: reconstructed from a description without code. "
         "x2 after bits: two planes are stored and computed. Published rows: larger networks, longer training."
     )
     return "\n\n".join(parts) + "\n"

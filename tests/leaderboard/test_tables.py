@@ -44,6 +44,11 @@ def test_a_group_is_sorted_and_distances_inside_the_spread_are_marked(board: dic
     assert body[3][2] == "failed"
 
 
+def test_with_one_seed_no_distance_is_more_than_a_question(board: dict[str, Any]) -> None:
+    rows = [{**row, "seeds": row["seeds"][:1]} for row in board["rows"]]
+    assert [line[4] for line in lines({**board, "rows": rows})["w2a2"]] == ["first", "? -0.10", "? -2.05", ""]
+
+
 def test_markdown_is_a_whole_page(board: dict[str, Any]) -> None:
     text = markdown(board)
     assert text.startswith("# Leaderboard tiny\n")
