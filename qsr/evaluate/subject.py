@@ -29,9 +29,17 @@ if TYPE_CHECKING:
 
 # quantizer -> the papers' name of the method on the two backbones; a pair that no paper has keeps the quantizer's name
 PAPER_NAMES = {
-    **{"rlq": ("QuantSR-C", "QuantSR-T"), "dorefa": ("DoReFa", None), "pams": ("PAMS", None), "cadyq": ("CADyQ", None)},
-    **{"srb": ("FRBC", "FRBT"), "bnn": ("BNN", None), "bireal": ("Bi-Real", None), "irnet": ("IRNet", None)},
-    **{"bam": ("BAM", None), "btm": ("BTM", None), "reactnet": ("ReActNet", None)},
+    "rlq": ("QuantSR-C", "QuantSR-T"),
+    "dorefa": ("DoReFa", None),
+    "pams": ("PAMS", None),
+    "cadyq": ("CADyQ", None),
+    "srb": ("FRBC", "FRBT"),
+    "bnn": ("BNN", None),
+    "bireal": ("Bi-Real", None),
+    "irnet": ("IRNet", None),
+    "bam": ("BAM", None),
+    "btm": ("BTM", None),
+    "reactnet": ("ReActNet", None),
 }
 PAPER_SIZE = {"SRResNet": "16 blocks of 64 features", "SwinIR": "4 RSTBs of 60 features"}
 

@@ -62,9 +62,7 @@ class SwinIR(Section):
     upsampler: Literal["pixelshuffledirect", "pixelshuffle"] = Field(
         "pixelshuffledirect", description="Tail: one-step (light) or classical."
     )
-    linear_skip: bool = Field(
-        False, description="A skip around the attention's projection, for one-bit networks (FRBT)."
-    )
+    linear_skip: bool = Field(False, description="A skip around the attention's projection, for one-bit networks (FRBT).")
     resi_connection: Literal["1conv", "3conv"] = Field("1conv", description="Convolution at the end of each RSTB.")
 
 
