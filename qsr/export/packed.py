@@ -27,7 +27,7 @@ from qsr.export.layers import packed_layers, plain_tensors
 from qsr.files import write_atomic
 from qsr.options import Options, from_json, options_hash
 from qsr.options.schema import BasicSRNetwork
-from qsr.quant import QConv2d, QLinear, Quantizer
+from qsr.quant import Codes, QConv2d, QLinear, Quantizer
 from qsr.runtime import pack_bits
 
 Tensors = dict[str, NDArray[Any]]
@@ -96,6 +96,7 @@ def _layer_tensors(name: str, module: nn.Module, weight: Quantizer | None, act: 
     tensors: Tensors = {}
     if weight is not None:
         codes = weight.encode(module.weight.detach())
+        assert isinstance(codes, Codes), "packed_layers refuses methods of signs"
         tensors[name + CODES] = pack_bits(codes.q.cpu().numpy(), codes.bits, codes.signed)
         tensors[name + W_SCALE] = _array(codes.scale.flatten() if codes.scale.dim() else codes.scale)
     if act is not None:
