@@ -33,7 +33,7 @@ VERBS = {
 
 app = typer.Typer(
     name="qsr",
-    help="Quantized super-resolution: train, measure and ship networks at 8, 4 and 2 bits.",
+    help="Quantized super-resolution: train, measure and ship networks at 8, 4, 2 and 1 bits.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
