@@ -31,7 +31,7 @@ class SRResNet(Section):
         None, description="Activation of a block; left out: relu (residual), rprelu (unit), lrelu (e2fif)."
     )
     input_gain: float = Field(
-        1.0, gt=0, description="msr layout: the body sees features times this, and they are divided by it afterwards (BBCU: 130)."
+        1.0, gt=0, description="msr layout: factor on the features that the body sees; taken off behind it (BBCU: 130)."
     )
     img_range: float = Field(255.0, description="edsr layout: range that pixel values are scaled to.")
     rgb_mean: Rgb = Field(DIV2K_MEAN, description="edsr layout: mean colour that is subtracted.")
