@@ -159,7 +159,9 @@ def ptq_arguments(task: Task) -> list[str]:
     assert task.options.quant is not None
     extra = {key.removeprefix("ptq."): value for key, value in flatten(task.row.set).items() if key.startswith("ptq.")}
     arguments = ["ptq", str(task.out / "rows" / task.start)]
-    arguments += ["--w-bits", str(task.options.quant.w_bits), "--a-bits", str(task.options.quant.a_bits)]
+    quant = task.options.quant
+    arguments += ["--w-bits", str(quant.w_bits), "--a-bits", str(quant.a_bits), "--quantizer", quant.method]
+    arguments += ["--seed", str(task.seed)]
     arguments += ["--calibration", task.options.datasets["train"].dataroot_gt, "-o", str(task.model)]
     for key, value in extra.items():
         arguments += [f"--{key.replace('_', '-')}", *([] if value is True else [str(value)])]

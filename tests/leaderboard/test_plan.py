@@ -93,9 +93,9 @@ def test_a_ptq_row_is_made_by_qsr_ptq_from_its_start(tmp_path: Path, data: Path)
     task = plan(tmp_path, data, rows=[ROWS[1], row]).by_name["p_s0"]
     words = shlex.split(task.train_command)
     assert words[:3] == ["qsr", "ptq", str(tmp_path / "out/rows/fp_s0")]
-    assert words[3:7] == ["--w-bits", "2", "--a-bits", "2"]
-    assert words[7:11] == ["--calibration", str(data / "Few"), "-o", str(tmp_path / "out/rows/p_s0/ptq.safetensors")]
-    assert words[11:] == ["--method", "mse", "--rounding"]
+    assert words[3:11] == ["--w-bits", "2", "--a-bits", "2", "--quantizer", "lsq", "--seed", "0"]
+    assert words[11:15] == ["--calibration", str(data / "Few"), "-o", str(tmp_path / "out/rows/p_s0/ptq.safetensors")]
+    assert words[15:] == ["--method", "mse", "--rounding"]
     assert task.iterations == 0
 
 

@@ -77,6 +77,17 @@ def test_what_is_finished_is_not_touched(done: Path, data: Path) -> None:
     assert job.task.result_file.stat().st_mtime_ns == before
 
 
+def test_a_ptq_row_is_made_from_its_start_and_timed(done: Path, data: Path) -> None:
+    few = {"method": "minmax", "patches": 4, "side": 8}
+    row = {"row": "p", "kind": "ptq", "group": "w2a2", "set": {"quant.method": "lsq", "ptq": few}}
+    do(replace(jobs(done, data, rows=[ROWS[1], row])["p_s0"], any_code=True))
+    found = stored(done / "out", "p_s0")
+    assert (found["status"], found["iterations"], found["curve"]) == ("done", 0, [])
+    assert found["seconds"] > 0
+    assert (found["measures"][0]["w_bits"], found["measures"][0]["a_bits"]) == (2, 2)
+    assert found["measures"][0]["test_command"].startswith(f"qsr test {done / 'out/rows/p_s0/ptq.safetensors'} ")
+
+
 def test_a_job_survives_json(done: Path, data: Path) -> None:
     for job in jobs(done, data).values():
         again = Job.from_json(json.loads(json.dumps(job.to_json())))
