@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ def learn_rounding(
 ) -> None:
     """Round the weights of an initialised network block by block, in place, in eval mode.
 
-    batches: inputs on the network's device; they are kept in memory as each block's inputs and outputs.
+    batches: inputs on the network's device; all blocks' full-precision outputs are kept in memory.
     iterations: of each block. notify: called with a block's name and the network's squared error on the last batch, which
     is held out, with nearest and with learned rounding of this block. Raises OptionsError for fewer than two batches.
     """
@@ -80,13 +81,14 @@ def learn_rounding(
         raise OptionsError("learned rounding needs two batches at least", hint="use more calibration patches")
     generator = torch.Generator().manual_seed(seed)
     *learned, held = batches
-    with full_precision(network), torch.no_grad():
+    blocks = units(network)
+    with full_precision(network), torch.no_grad():  # all of it now: afterwards the first blocks' weights are rounded ones
         wanted = network(held)
+        targets = [[output for _, output in calls] for calls in _through(network, [block for _, block in blocks], learned)]
     least = _error(network, (held,), wanted)
-    for name, block in units(network):
-        with full_precision(network):
-            target = torch.cat([output for _, output in _through(network, block, learned)])
-        given = [inputs for inputs, _ in _through(network, block, learned)]
+    for (name, block), outputs in zip(blocks, targets, strict=True):
+        target = torch.cat(outputs)
+        given = [inputs for inputs, _ in _through(network, [block], learned)[0]]
         arguments = (torch.cat([inputs[0] for inputs in given]), *given[0][1:])
         kept = {key: value.clone() for key, value in block.state_dict().items()}
         _learn_block(block, arguments, target, iterations, generator)
@@ -173,13 +175,20 @@ def _error(block: nn.Module, arguments: tuple[Any, ...], target: Tensor) -> floa
 
 
 @torch.no_grad()
-def _through(network: nn.Module, block: nn.Module, batches: Sequence[Tensor]) -> list[tuple[tuple[Any, ...], Tensor]]:
-    """(positional inputs, output) of `block` for each batch through the network; the block is called once per forward."""
-    found: list[tuple[tuple[Any, ...], Tensor]] = []
-    hook = block.register_forward_hook(lambda module, inputs, output: found.append((inputs, output)))
+def _through(
+    network: nn.Module, blocks: Sequence[nn.Module], batches: Sequence[Tensor]
+) -> list[list[tuple[tuple[Any, ...], Tensor]]]:
+    """For each block (positional inputs, output) of each batch through the network; a block is called once per forward."""
+    found: list[list[tuple[tuple[Any, ...], Tensor]]] = [[] for _ in blocks]
+
+    def keep(place: int, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        found[place].append((inputs, output))
+
+    hooks = [block.register_forward_hook(partial(keep, place)) for place, block in enumerate(blocks)]
     try:
         for batch in batches:
             network(batch)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     return found

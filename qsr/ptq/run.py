@@ -88,10 +88,11 @@ def ptq(
     network, report = open_network(checkpoint, options)
     network.to(pick_device(device))
     pictures = Calibration(calibration, options.scale, how.side, how.seed)
+    # before anything is learned: rounding replaces the weights that the full-precision output comes from
+    judge = Judge(network, pictures, how.patches, how.batch, protocol_of(options))
     begun, worked = time.perf_counter(), time.process_time()
     set_steps(network, pictures, how, notify)
     seconds, cpu = time.perf_counter() - begun, time.process_time() - worked
-    judge = Judge(network, pictures, how.patches, how.batch, protocol_of(options))
     after = judge(network)
     path = model_path(out, options)
     extra = {

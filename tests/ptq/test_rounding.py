@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from qsr.errors import OptionsError
+from qsr.ptq import rounding
 from qsr.ptq.modes import full_precision, layers
 from qsr.ptq.observers import observe, set_step
 from qsr.ptq.rounding import SoftRounding, learn_rounding, units
@@ -36,24 +37,24 @@ def soft() -> tuple[QConv2d, SoftRounding]:
 
 
 def test_it_begins_with_the_weights_themselves() -> None:
-    layer, rounding = soft()
-    torch.testing.assert_close(rounding(layer.weight), layer.weight)
+    layer, made = soft()
+    torch.testing.assert_close(made(layer.weight), layer.weight)
 
 
 def test_it_begins_with_nearest_rounding_and_ends_at_a_neighbour() -> None:
-    layer, rounding = soft()
-    torch.testing.assert_close(rounding.hard(), layer.weight_quant(layer.weight))
-    rounding.v.data = torch.randn(rounding.v.shape)
-    steps = (rounding.hard() - layer.weight).abs() / rounding.step
+    layer, made = soft()
+    torch.testing.assert_close(made.hard(), layer.weight_quant(layer.weight))
+    made.v.data = torch.randn(made.v.shape)
+    steps = (made.hard() - layer.weight).abs() / made.step
     assert float(steps.max()) <= 1 + 1e-5
     assert float(steps.max()) > 0.5
 
 
 def test_the_ordinary_quantizer_gives_the_level_chosen() -> None:
-    layer, rounding = soft()
-    rounding.v.data = torch.randn(rounding.v.shape)
-    layer.weight.data = rounding.hard()
-    torch.testing.assert_close(layer.weight_quant(layer.weight), rounding.hard())
+    layer, made = soft()
+    made.v.data = torch.randn(made.v.shape)
+    layer.weight.data = made.hard()
+    torch.testing.assert_close(layer.weight_quant(layer.weight), made.hard())
 
 
 @pytest.mark.parametrize("section", [None, SWINIR])
@@ -94,3 +95,28 @@ def test_a_block_that_gains_nothing_keeps_its_weights(quantized) -> None:
         torch.testing.assert_close(value, before[name])
     with pytest.raises(OptionsError, match="two batches"):
         learn_rounding(network, given[:1], 1)
+
+
+def test_every_block_aims_at_the_full_precision_network(quantized, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, _ = quantized(3, 8)
+    given = batches()
+    prepared(network, given)
+    expected: dict[str, torch.Tensor] = {}
+    with full_precision(network), torch.no_grad():
+        for name, block in units(network):
+            hook = block.register_forward_hook(lambda module, x, y, name=name: expected.update({name: y}))
+            network(torch.cat(given[:-1]))
+            hook.remove()
+    aims: list[torch.Tensor] = []
+
+    def learn(block, arguments, target, iterations, generator) -> None:
+        aims.append(target)
+        for parameter in block.parameters():
+            parameter.data.mul_(1.5)
+
+    monkeypatch.setattr(rounding, "_learn_block", learn)
+    monkeypatch.setattr(rounding, "_error", lambda *_: next(errors))
+    errors = iter(range(10, 0, -1))  # every block is accepted
+    learn_rounding(network, given, 1)
+    for aim, target in zip(aims, expected.values(), strict=True):
+        torch.testing.assert_close(aim, target)

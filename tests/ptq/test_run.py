@@ -47,6 +47,8 @@ def test_transformers_with_an_offset_and_rounding(full_precision, pictures: Path
     told: list[str] = []
     wanted, how = Wanted(4, 4, quantizer="lsq_plus"), Ptq("2dquant", rounding=True, **QUICK)
     outcome = ptq(full_precision(SWINIR), pictures, wanted, how, tmp_path / "t.safetensors", notify=told.append)
+    plain = ptq(full_precision(SWINIR), pictures, wanted, Ptq("minmax", **QUICK), tmp_path / "plain.safetensors")
+    assert outcome.before == plain.before
     assert [line.split()[0] for line in told] == ["step", "bounds", "rounding", "rounding"]
     network, _ = load_model(outcome.path)
     quantizer = network.layers[0].residual_group.blocks[0].mlp.fc2.act_quant  # of GELU's output, which reaches below zero
