@@ -21,8 +21,8 @@ def command(
     patches: Annotated[int, typer.Option(help="Calibration patches.")] = 64,
     side: Annotated[int, typer.Option(help="Their side in LR pixels.")] = 32,
     percent: Annotated[float, typer.Option(help="Method percentile: what stays inside at each end.")] = 99.9,
-    iterations: Annotated[int, typer.Option(help="Method 2dquant: iterations of distillation.")] = 200,
-    rounding_iterations: Annotated[int, typer.Option(help="Iterations of each block with --rounding.")] = 200,
+    iterations: Annotated[int, typer.Option(help="Method 2dquant: iterations of distillation.")] = 100,
+    rounding_iterations: Annotated[int, typer.Option(help="Iterations of each block with --rounding.")] = 100,
     seed: Annotated[int, typer.Option(help="Decides the patches.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
     out: Annotated[

@@ -42,8 +42,8 @@ class Ptq:
     side: int = 32
     batch: int = 8
     percent: float = 99.9
-    iterations: int = 200
-    rounding_iterations: int = 200
+    iterations: int = 100
+    rounding_iterations: int = 100
     seed: int = 0
 
 
