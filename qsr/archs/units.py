@@ -77,10 +77,6 @@ class RankNorm(nn.BatchNorm2d):
     The statistics of a step are averaged over the ranks, so that any rank's checkpoint resumes all of them.
     """
 
-    def __init__(self, features: int) -> None:
-        super().__init__(features)
-        self.num_batches_tracked = None  # only a cumulative average would need it
-
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)

@@ -44,6 +44,20 @@ def test_round_trip_is_exact(saved, blocks: int | None) -> None:
     assert not loaded.training
 
 
+@pytest.mark.parametrize("block", ["unit", "e2fif"])
+def test_one_bit_blocks(tmp_path: Path, make_options, block: str) -> None:
+    network = {"type": "MSRResNet", "num_feat": 4, "num_block": 1, "block": block}
+    options = make_options(network, quant={"method": "srb", "w_bits": 1, "a_bits": 1, "start": "balanced"})
+    built = archs.build(options)
+    archs.quantize(built, options)
+    archs.balance(built, torch.rand(2, 3, 8, 8))
+    calibrate(built, [torch.rand(2, 3, 8, 8)])
+    modelfile.save_model(tmp_path / "m.safetensors", built, ModelInfo(options.to_json()))
+    loaded, _ = modelfile.load_model(tmp_path / "m.safetensors")
+    x = torch.rand(1, 3, 5, 7)
+    assert torch.equal(loaded(x), built.eval()(x))
+
+
 @pytest.mark.parametrize("network", ["swinir", {"type": "MSRResNet", "num_feat": 4, "num_block": 1}])
 def test_other_backbones(tmp_path: Path, make_options, network) -> None:
     options = make_options(network, scale=3, quant={"quant_matmul": network == "swinir"})

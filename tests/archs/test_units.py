@@ -97,7 +97,6 @@ def test_rank_norm_is_batch_norm_on_one_rank(x: Tensor) -> None:
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
-    assert not [name for name in ours.state_dict() if "tracked" in name]
 
 
 def test_running_statistics_are_the_mean_over_ranks(monkeypatch: pytest.MonkeyPatch, x: Tensor) -> None:
