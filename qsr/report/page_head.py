@@ -35,7 +35,7 @@ def header(board: Board) -> Markup:
         tag("h1", board.name, " ", tag("span", f"×{board.scale}", class_="scale")),
         tag(
             "p",
-            "Every row started from the same full-precision network and saw the same data in the same order, at the same "
+            "The rows of a group started from one full-precision network and saw the same data in the same order, at the same "
             "budget and protocol. Choose a number of the table for the command that makes it again.",
             class_="lead",
         ),
