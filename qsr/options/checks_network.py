@@ -43,7 +43,8 @@ def _srresnet_problems(network: SRResNet, tree: Tree) -> Iterator[Problem]:
         yield from _rgb_problems(key, getattr(network, key))
     layout = network.resolved_layout
     for key in _LAYOUT_ONLY["edsr" if layout == "msr" else "msr"]:
-        if tree.has(("network_g", key)):
+        # a default written out (`qsr options show` does so) asks for nothing
+        if tree.has(("network_g", key)) and getattr(network, key) != SRResNet.model_fields[key].default:
             yield Problem(("network_g", key), f"has no meaning in the {layout} layout")
 
 

@@ -45,7 +45,7 @@ def options_hash(options: Options) -> str:
 
     Keys at their default are left out, so that a key which a later version adds leaves the hashes of old runs alone.
     """
-    text = json.dumps(_semantic(options, exclude_defaults=True), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_without_empty(_semantic(options, exclude_defaults=True)), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -76,6 +76,12 @@ def _without_harmless(section: dict[str, Any], prefix: str) -> dict[str, Any]:
         if not any(fnmatchcase(key, pattern) for pattern in _HARMLESS):
             kept[name] = _without_harmless(value, key + ".") if isinstance(value, dict) else value
     return kept
+
+
+def _without_empty(section: dict[str, Any]) -> dict[str, Any]:
+    """Without the sections of which only harmless keys, now gone, had been set."""
+    inner = {name: _without_empty(value) if isinstance(value, dict) else value for name, value in section.items()}
+    return {name: value for name, value in inner.items() if value != {}}
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], prefix: str) -> Iterator[str]:
