@@ -54,7 +54,7 @@ kernels = Pybind11Extension(
     include_dirs=[str(CSRC)],
     depends=sorted(str(path) for path in CSRC.rglob("*.h")),
     cxx_std=17,
-    extra_compile_args=["-O2", *HARDENING, *WARNINGS],
+    extra_compile_args=["-O3", *HARDENING, *WARNINGS],
 )
 # setuptools then accepts that the shared object is missing after the build
 kernels.optional = not REQUIRED

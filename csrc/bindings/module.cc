@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/status.h"
+#include "bindings/raise.h"
 #include "kernels/bitpack.h"
 #include "kernels/reference.h"
 
@@ -15,15 +16,7 @@ namespace {
 template <typename T>
 using Array = py::array_t<T, py::array::c_style>;
 
-void raise_if_failed(const qsr::Status& status) {
-  if (status.ok()) return;
-  if (status.code == qsr::Code::kFormat) {
-    const py::object error = py::module_::import("qsr.errors").attr("FormatError");
-    PyErr_SetString(error.ptr(), status.message);
-    throw py::error_already_set();
-  }
-  throw py::value_error(status.message);
-}
+using qsr::raise_if_failed;
 
 py::array_t<uint8_t> pack_bits(const Array<int16_t>& codes, int bits, bool is_signed) {
   int64_t bytes = 0;
@@ -92,6 +85,8 @@ void define_conv2d(py::module_& module) {
 
 }  // namespace
 
+void define_rows(py::module_& module);  // rows.cc
+
 PYBIND11_MODULE(_kernels, module) {
   module.doc() = "Compiled kernels of qsr; use qsr.runtime, which checks arguments and has the fallbacks.";
   module.def("pack_bits", &pack_bits, py::arg("codes").noconvert(), py::arg("bits"), py::arg("is_signed"),
@@ -102,4 +97,5 @@ PYBIND11_MODULE(_kernels, module) {
   define_conv2d<int8_t, uint8_t>(module);
   define_conv2d<uint8_t, int8_t>(module);
   define_conv2d<uint8_t, uint8_t>(module);
+  define_rows(module);
 }
