@@ -1,0 +1,110 @@
+"""The file itself: a safetensors container with one metadata key, `qsr`, that holds the header as JSON.
+
+safetensors proves that every byte of the file belongs to one tensor; what the bytes mean is text.py's and check.py's
+business. Nothing is mapped: a mapped file that another process cuts short would kill the reader.
+
+>>> header, tensors = read("net.qsr")                               # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+
+from qsr.errors import FormatError
+from qsr.files import write_atomic
+from qsr.runtime.packed.check import check
+from qsr.runtime.packed.codes import Tensors
+from qsr.runtime.packed.ops import PackedHeader
+from qsr.runtime.packed.text import parse, strict_json, to_text
+
+METADATA_KEY = "qsr"
+DTYPES = {"U8": np.dtype("u1"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+LENGTH_BYTES = 8  # in front of a safetensors file: the length of its JSON header
+MAX_TABLE = 8 << 20  # bytes of that header: our metadata, with every quote escaped, and the tensors' places
+MAX_FILE = 1 << 29  # bytes; a thousand times the networks that this is for
+
+
+def read(path: Path | str) -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
+    """Header and tensors (arrays of our own) of a file, all checked: what comes out is safe to build from.
+
+    Raises FormatError naming the file and what is wrong with it.
+    """
+    where = str(path)
+    try:
+        with open(path, "rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            # one byte more than allowed: what is no ordinary file has no size
+            content = handle.read(MAX_FILE + 1) if size <= MAX_FILE else b""
+    except OSError as fault:
+        raise FormatError(f"cannot be read: {fault.strerror or fault}", where=where) from fault
+    if max(size, len(content)) > MAX_FILE:
+        raise FormatError(f"larger than {MAX_FILE} bytes", where=where, hint="no packed network is as large")
+    return from_bytes(content, where)
+
+
+def from_bytes(content: bytes, where: str = "packed file") -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
+    """`read` of a file's bytes."""
+    text = _metadata(content, where)
+    try:
+        stored = deserialize(content)  # type: ignore[no-untyped-call]
+    except SafetensorError as fault:
+        raise FormatError(f"not a safetensors file, or damaged: {fault}", where=where) from fault
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, entry in stored:
+        if entry["dtype"] not in DTYPES:
+            found = f"tensor {name[:80]!r}: found type {entry['dtype']}, expected {', '.join(DTYPES)}"
+            raise FormatError(found, where=where)
+        if 0 in entry["shape"]:
+            raise FormatError(f"tensor {name[:80]!r}: is empty", where=where)
+        data: bytearray = entry["data"]
+        tensors[name] = np.frombuffer(data, DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    header = parse(text, where)
+    try:
+        check(header, tensors)
+    except FormatError as fault:
+        raise FormatError(fault.message, where=where, hint=fault.hint) from fault
+    return header, tensors
+
+
+def to_bytes(header: PackedHeader, tensors: Tensors) -> bytes:
+    """The file's bytes; the same network gives the same. Raises FormatError for what `read` would refuse."""
+    check(header, tensors)
+    text = to_text(header)
+    parse(text, "header")  # a header made by hand may break the grammar
+    from safetensors.numpy import save  # only those who write need it
+
+    arrays = {name: np.ascontiguousarray(tensors[name]).reshape(tensors[name].shape) for name in sorted(tensors)}
+    return save(arrays, {METADATA_KEY: text})
+
+
+def write(path: Path | str, header: PackedHeader, tensors: Tensors) -> int:
+    """Write atomically; the file's size in bytes. Raises as `to_bytes`, and EnvironmentFault where it cannot be written."""
+    content = to_bytes(header, tensors)
+    write_atomic(path, content)
+    return len(content)
+
+
+def _metadata(content: bytes, where: str) -> str:
+    """The text under our key, out of the container's own header."""
+    if len(content) < LENGTH_BYTES:
+        raise FormatError(f"not a safetensors file: {len(content)} bytes", where=where)
+    length = int.from_bytes(content[:LENGTH_BYTES], "little")
+    if length > len(content) - LENGTH_BYTES:
+        raise FormatError("not a safetensors file, or cut short: its header is longer than the file", where=where)
+    if length > MAX_TABLE:
+        raise FormatError(f"header of {length} bytes, expected at most {MAX_TABLE}", where=where)
+    try:
+        table = strict_json(content[LENGTH_BYTES : LENGTH_BYTES + length].decode(), where)
+    except UnicodeDecodeError as fault:
+        raise FormatError(f"not a safetensors file: {fault}", where=where) from fault
+    metadata = table.get("__metadata__") if isinstance(table, dict) else None
+    if not isinstance(metadata, dict) or metadata.keys() != {METADATA_KEY} or type(metadata[METADATA_KEY]) is not str:
+        raise FormatError(f"expected one metadata key, {METADATA_KEY!r}: not a packed network", where=where)
+    text: str = metadata[METADATA_KEY]
+    return text
