@@ -1,85 +1,59 @@
-"""Which parts of a network go into a packed file and how: its quantized layers, and every other tensor.
-
-Works on a network on the `meta` device too, which has shapes and no numbers: that is how a file is compared with the
-network that its header describes before a byte of it is built.
-"""
+"""Convolutions and linear layers, whatever quantizes them, with what follows them folded in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
-
+import numpy as np
 from torch import Tensor, nn
 
 from qsr.errors import OptionsError
-from qsr.export.header import FULL_BITS, PackedLayer
-from qsr.quant import QConv2d, QLinear, Quantizer
-from qsr.quant.learned_step import LearnedStep
+from qsr.export.acts import act_of, input_of
+from qsr.export.builder import Array, Builder, Shared, numbers
+from qsr.export.weights import weight_of
+from qsr.quant.modules import QConv2d, QLinear
+from qsr.runtime.packed.ops import Conv, Linear, UniformAct, SignAct
 
-Sides = tuple[Quantizer | None, Quantizer | None]
+Numbers = Array | Tensor | float
 
 
-def packed_layers(network: nn.Module) -> Iterator[tuple[PackedLayer, nn.Module, Sides]]:
-    """(entry, module, (weight quantizer, activation quantizer)) of each quantized layer, in the network's order.
+def conv(b: Builder, x: int, name: str, layer: nn.Conv2d, factor: Numbers = 1.0, offset: Numbers = 0.0, gain: float = 1.0) -> int:
+    """layer(gain * x) * factor + offset.
 
-    On the meta device signedness is not known and given as False. Raises OptionsError for a layer or a quantizer
-    that version 0 of the format has no words for.
+    factor, offset: one number, or one per output channel; they become part of weight and bias, unless the codes cannot
+    express that. gain: of an input that is not quantized it becomes part of the weight as well.
     """
-    inside: set[nn.Module] = set()
-    for name, module in network.named_modules():
-        if isinstance(module, QConv2d | QLinear):
-            sides = (module.weight_quant, module.act_quant)
-            inside.update(side for side in sides if side is not None)
-        elif isinstance(module, Quantizer) and module not in inside:
-            sides = (None, module)
-        else:
-            continue
-        _refuse_foreign(name, sides)
-        yield _entry(name, module, *sides), module, sides
+    _check_plain(name, layer)
+    quantizer = layer.act_quant if isinstance(layer, QConv2d) else None
+    if quantizer is not None:
+        x, gain = b.affine(x, f"{name}.input", gain), 1.0
+    x, act = input_of(b, x, name, quantizer)
+    by, plus = numbers(factor).reshape(-1), numbers(offset).reshape(-1)
+    bias = np.zeros(1) if layer.bias is None else numbers(layer.bias)
+    weight = weight_of(b.shared, name, layer, by * gain)
+    later = weight is None
+    if weight is None:
+        weight = weight_of(b.shared, name, layer, np.array([gain]))
+        assert weight is not None, "a positive factor leaves codes as they are"
+    kernel = (int(layer.kernel_size[0]), int(layer.kernel_size[1]))
+    total = b.shared.vector(f"{name}.bias", bias if later else bias * by + plus)
+    y = b.add(Conv((x,), name, layer.in_channels, layer.out_channels, kernel, weight, act, total))
+    return b.affine(y, f"{name}.output", by, plus) if later else y
 
 
-def plain_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """Tensors of the state dict that no quantized layer owns, by name; a tensor shared under two names comes once."""
-    owned = [f"{name}." for name, module in network.named_modules() if isinstance(module, Quantizer)]
-    weights = {f"{entry.name}.weight" for entry, _, (weight, _) in packed_layers(network) if weight is not None}
-    once = {name for name, _ in chain(network.named_parameters(), network.named_buffers())}
-    return {
-        name: value
-        for name, value in network.state_dict().items()
-        if name in once and name not in weights and not name.startswith(tuple(owned))
-    }
+def linear(shared: Shared, name: str, layer: nn.Linear, factor: float = 1.0) -> Linear:
+    """layer(x) * factor, inside a Swin layer."""
+    quantizer = layer.act_quant if isinstance(layer, QLinear) else None
+    act = None if quantizer is None else act_of(shared, name, quantizer)
+    weight = weight_of(shared, name, layer, np.array([factor]))
+    if weight is None:
+        raise OptionsError(f"codes of {factor:g} times the weight cannot be packed", where=f"layer {name}")
+    assert act is None or isinstance(act, UniformAct | SignAct)
+    bias = 0.0 if layer.bias is None else shared.vector(f"{name}.bias", numbers(layer.bias) * factor)
+    return Linear(name, layer.in_features, layer.out_features, weight, act, bias)
 
 
-def _entry(name: str, module: nn.Module, weight: Quantizer | None, act: Quantizer | None) -> PackedLayer:
-    conv = isinstance(module, QConv2d)
-    return PackedLayer(
-        name=name,
-        kind="conv" if conv else "linear" if isinstance(module, QLinear) else "operand",
-        shape=() if isinstance(module, Quantizer) else tuple(module.weight.shape),
-        stride=_one_number(name, module, "stride") if conv else None,
-        padding=_one_number(name, module, "padding") if conv else None,
-        w_bits=weight.spec.bits if weight else FULL_BITS,
-        w_narrow=bool(weight and weight.spec.param("symmetric_narrow", False)),
-        a_bits=act.spec.bits if act else FULL_BITS,
-        a_signed=bool(act and not act.signed.is_meta and act.signed),
-        a_narrow=bool(act and act.spec.param("symmetric_narrow", False)),
-    )
-
-
-def _one_number(name: str, conv: QConv2d, key: str) -> int:
-    """Stride or padding, the same along both axes, of a plain zero-padded convolution."""
-    value = getattr(conv, key)
-    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
-    if not plain or not isinstance(value, tuple) or value[0] != value[1]:
-        found = f"groups {conv.groups}, dilation {conv.dilation}, {key} {value}, padding mode {conv.padding_mode}"
-        raise OptionsError(f"a convolution with {found} cannot be packed", where=f"layer {name}", hint="see docs/format.md")
-    return int(value[0])
-
-
-def _refuse_foreign(name: str, sides: Sides) -> None:
-    for side in sides:
-        if side is not None and not (isinstance(side, LearnedStep) and side.plain):
-            raise OptionsError(
-                f"quantizer {side.spec.method!r} cannot be packed yet: version 0 knows rlq's and lsq's codes",
-                where=f"layer {name}",
-            )
+def _check_plain(name: str, layer: nn.Conv2d) -> None:
+    """Stride 1, zero padding that keeps the size, no groups: what the operation Conv is."""
+    same = tuple((side - 1) // 2 for side in layer.kernel_size)
+    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
+    if not plain or layer.padding != same or not all(side % 2 for side in layer.kernel_size):
+        raise OptionsError(f"a convolution such as {layer} cannot be packed", where=f"layer {name}", hint="see docs/format.md")

@@ -134,12 +134,14 @@ class CADyQ(PAMS):
     """Settings, of activations: space ('auto' or bits such as '4+6+8'), bit_weight (w_bit at the start of training).
 
     step: the candidates' alphas, (K,). select_weight (K, C + 2), select_bias (K,): the selector.
+    fixed: number of the candidate that every picture gets, whatever the selector says; None: the selector decides.
     """
 
     accepts: ClassVar[dict[str, Accepts]] = {"space": _space, "bit_weight": _weight}
     act_only: ClassVar[frozenset[str]] = frozenset(accepts)
     bits: Tensor
     tops: Tensor
+    fixed: int | None = None
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)
@@ -197,6 +199,9 @@ class CADyQ(PAMS):
 
     def _select(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(p (N, K), k* (N,))."""
+        if self.fixed is not None:
+            choice = torch.full((len(x),), self.fixed, device=x.device)
+            return F.one_hot(choice, len(self.space)).to(x.dtype), choice
         axes = tuple(axis for axis in range(1, x.dim()) if axis != self.channel_dim % x.dim())
         with torch.no_grad():
             spread = x.std(axes, correction=0) if axes else torch.zeros_like(x)
@@ -212,6 +217,11 @@ class CADyQ(PAMS):
         return _column(v[choice], x), _column(tops[choice], x)
 
     # --- bits --------------------------------------------------------------------------------------------------
+    @torch.no_grad()
+    def choices(self, x: Tensor) -> Tensor:
+        """Number of the candidate that each row of x gets, (N,)."""
+        return self._select(self._wide(x))[1]
+
     def set_progress(self, progress: float) -> None:
         self._progress = progress
 
