@@ -12,6 +12,7 @@ import struct
 import warnings
 import zlib
 from io import BytesIO
+from typing import BinaryIO
 
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
@@ -57,7 +58,14 @@ def sniff(head: bytes) -> str:
 
 def open_lazily(data: bytes) -> ImageFile:
     """Pillow's object with size and mode known and no pixel decoded; raises Damaged or one of Pillow's errors."""
-    return _OPENERS[sniff(data[:12])](BytesIO(data))
+    return open_handle(BytesIO(data))
+
+
+def open_handle(handle: BinaryIO) -> ImageFile:
+    """The same of an open file, of which no more than the header is read. It must stay open as long as the object."""
+    kind = sniff(handle.read(12))
+    handle.seek(0)
+    return _OPENERS[kind](handle)
 
 
 def quick_size(head: bytes) -> tuple[int, int] | None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import pytest
 
-from qsr.data.formats import Damaged, bits_per_channel, check_whole, open_lazily, quick_size, sniff
+from qsr.data.formats import Damaged, bits_per_channel, check_whole, open_handle, open_lazily, quick_size, sniff
 
 KINDS = ("PNG", "PNG16", "JPEG", "WebP", "WebP-lossy", "BMP", "TIFF", "TIFF-lzw", "TIFF16")
 
@@ -19,6 +20,12 @@ def test_content_decides_the_format_and_a_whole_file_passes(kind, picture, encod
     assert opened.size == (28, 24)
     assert bits_per_channel(data, opened) == (16 if kind.endswith("16") else 8)
     assert quick_size(data[:64]) in (None, (28, 24))
+
+
+def test_of_an_open_file_only_the_header_is_read(picture, encode):
+    handle = io.BytesIO(encode(picture(240, 280), "PNG"))
+    assert open_handle(handle).size == (280, 240)
+    assert handle.tell() < 100
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WebP", "WebP-lossy"])
