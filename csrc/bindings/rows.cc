@@ -7,6 +7,7 @@
 
 #include "bindings/raise.h"
 #include "kernels/conv_picture.h"
+#include "kernels/peak.h"
 
 namespace py = pybind11;
 
@@ -33,6 +34,19 @@ py::list list_kernels() {
     found.append(entry);
   }
   return found;
+}
+
+py::dict peak(const std::string& name, double milliseconds) {
+  for (qsr::Isa isa : {qsr::Isa::kPortable, qsr::Isa::kAvx2, qsr::Isa::kAvx512}) {
+    if (name != qsr::isa_name(isa)) continue;
+    qsr::Peak found;
+    {
+      py::gil_scoped_release unlocked;
+      found = qsr::measure_peak(isa, milliseconds);
+    }
+    return py::dict(py::arg("float") = found.float_macs, py::arg("bytes") = found.byte_macs, py::arg("bits") = found.bit_macs);
+  }
+  throw py::value_error("no instruction set is called " + name);
 }
 
 const qsr::RowKernel* find(const std::string& name) {
@@ -100,6 +114,8 @@ void define_rows(py::module_& module) {
     for (qsr::Isa isa : {qsr::Isa::kPortable, qsr::Isa::kAvx2, qsr::Isa::kAvx512}) found[qsr::isa_name(isa)] = qsr::isa_supported(isa);
     return found;
   });
+  module.def("measure_peak", &peak, py::arg("isa"), py::arg("milliseconds") = 20.0,
+             "MACs per second of one core with the inner instructions of each input: float, bytes, bits; 0 where there are none.");
   const char* doc =
       "One row kernel over a zero-padded picture: (H, W, C) codes int16 or float32, (O, C, kh, kw) of the same dtype, ranges "
       "(a_min, a_max, w_min, w_max) of codes, () for float -> (sums (H, W, O) int32 or float32, fastest seconds of `repeat` runs).";
