@@ -37,6 +37,10 @@ struct Epilogue {
   const float* after = nullptr;
   int sinks = 0;                   // 0..2
   CodeSink sink[2];
+  // Short cut for a call without residual and out (elsewhere they are not looked at): the only sink's bit o is
+  // (acc[o] < threshold[o]) ^ bit o of flip. make_thresholds fills them so that the bits are those of the floats above.
+  const int32_t* threshold = nullptr;  // c_padded
+  const uint32_t* flip = nullptr;      // round_up(channels, 32) / 32 words
 };
 
 // Strides: acc and plane in elements, residual and out in floats, codes in bytes; per pixel.
@@ -55,6 +59,11 @@ struct EpilogueCall {
 };
 
 using EpilogueFunction = void (*)(const Epilogue&, const EpilogueCall&) noexcept;
+
+// Integer thresholds that give the very bits of the float path, for every int32 sum: found by bisection over that path, at
+// load. false, and nothing is to be used, where there are none: several planes, float sums, another sink than one of kBits,
+// or a slope below 0 (not monotone). threshold: c_padded, flip: round_up(channels, 32) / 32 words, both 64-byte aligned.
+bool make_thresholds(const Epilogue& e, int32_t* threshold, uint32_t* flip) noexcept;
 
 // The implementation for an instruction set (or the best below it).
 EpilogueFunction epilogue_for(Isa limit) noexcept;
