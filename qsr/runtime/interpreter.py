@@ -121,15 +121,13 @@ class Interpreter:
 
     def memory(self, height: int, width: int) -> int:
         """The largest sum, over the operations, of the values alive then and what the operation itself needs."""
-        pixels = height * width
-        sizes = [4 * pixels * value.channels * value.factor**2 for value in self._values]
-        most = 0
+        sizes = [4 * height * width * value.channels * value.factor**2 for value in self._values]
+        alive = most = 0
         for number, op in enumerate(self._program.ops):
-            alive = sum(sizes[source] for source in range(number) if source < number <= self._last_use.get(source, number))
-            factor = self._values[number].factor
-            layer = self._layers.get(number)
+            factor, layer = self._values[number].factor, self._layers.get(number)
             own = 4 * sizes[number] if layer is None else layer.scratch(factor * height, factor * width)
             most = max(most, alive + own)
+            alive += sizes[number] - sum(sizes[source] for source in set(_inputs(op)) if self._last_use[source] == number)
         return most + 3 * sizes[-1]
 
 

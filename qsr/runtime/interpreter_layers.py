@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from qsr.runtime.bits import code_range
 from qsr.runtime.packed.codes import Tensors, dense, vector, weight_codes, weight_scale
 from qsr.runtime.packed.ops import Act, Conv, FloatWeight, Linear, SignAct, UniformAct, UniformWeight
+from qsr.runtime.packed.shapes import MODES
 
 Floats = NDArray[np.float32]
 Mean = Literal["map", "last", "window"]
 
-BLOCK = 64  # rows of a matrix product
+BLOCK = 256  # rows of a matrix product
 PIECE = 4 << 20  # bytes of gathered neighbourhoods at a time
 EXACT = 1 << 24  # integers below it are exact in float32
 AXES: dict[Mean, tuple[int, ...] | None] = {"map": None, "last": (-1,), "window": (-2, -1)}
@@ -79,9 +80,7 @@ class Layer:
         self._tensors = tensors
         self.kernel = op.kernel if isinstance(op, Conv) else (1, 1)
         self._bias = vector(op.bias, op.c_out, tensors)
-        scaled_channels = isinstance(op.act, SignAct) and isinstance(op.act.scale, str) and op.act.scale in tensors
-        scaled_channels = scaled_channels and op.act.scale not in ("mean", "spatial")  # type: ignore[union-attr]
-        self.exact = op.act is not None and not isinstance(op.weight, FloatWeight) and not scaled_channels
+        self.exact = op.act is not None and not isinstance(op.weight, FloatWeight) and not _per_channel(op.act)
         self.planes = 1
         if not self.exact:
             self._matrix = _as_matrix(dense(op, tensors), self.kernel)
@@ -92,7 +91,7 @@ class Layer:
             self.planes = codes.shape[0]
             codes = codes.reshape(-1, *codes.shape[2:])  # (planes O, ...)
         self._scale = self._scale.reshape(self.planes, op.c_out)
-        largest = 1 if isinstance(op.act, SignAct) else max(map(abs, code_range(op.act.bits, op.act.signed)))  # type: ignore[union-attr]
+        largest = max(map(abs, code_range(op.act.bits, op.act.signed))) if isinstance(op.act, UniformAct) else 1
         bound = math.prod(codes.shape[1:]) * largest * int(np.abs(codes.astype(np.int32)).max())
         self._matrix = _as_matrix(codes.astype(np.float32 if bound < EXACT else np.float64), self.kernel)
 
@@ -132,12 +131,16 @@ class Layer:
 
     def scratch(self, height: int, width: int) -> int:
         """Bytes at most that a call needs for an input of this size, with its result and without its input."""
-        pixels, size = height * width, self._matrix.dtype.itemsize
-        rows, columns = self._matrix.shape
+        size = int(self._matrix.dtype.itemsize)
+        rows, columns = (int(side) for side in self._matrix.shape)
         padded = (height + self.kernel[0] - 1) * (width + self.kernel[1] - 1)
-        inputs = 4 * (12 + size) * self.op.c_in * padded  # shifted, rounded, clipped and padded, a copy each
-        gathered = 2 * size * (_rows_at_once(width, rows, size) * width + BLOCK) * rows
-        return inputs // 4 + gathered + pixels * (2 * size * columns + 4 * columns + 12 * self.op.c_out)
+        inputs = (12 + 2 * size) * self.op.c_in * padded  # shifted, rounded, clipped, widened and padded, a copy each
+        gathered = size * (rows + columns) * (_rows_at_once(width, rows, size) * width + BLOCK)
+        return inputs + gathered + height * width * ((size + 8) * columns + 12 * self.op.c_out)
+
+
+def _per_channel(act: Act) -> bool:
+    return isinstance(act, SignAct) and isinstance(act.scale, str) and act.scale not in MODES
 
 
 def products(x: NDArray[Any], matrix: NDArray[Any], kernel: tuple[int, int]) -> NDArray[Any]:
@@ -166,7 +169,7 @@ def box_mean(x: Floats, kernel: tuple[int, int]) -> Floats:
 
 
 def _rows_at_once(width: int, terms: int, size: int) -> int:
-    return max(1, PIECE // (width * terms * size))
+    return max(1, PIECE // max(1, width * terms * size))
 
 
 def _as_matrix(weight: NDArray[Any], kernel: tuple[int, int]) -> NDArray[Any]:

@@ -91,4 +91,5 @@ def erf(x: NDArray[Any]) -> Floats:
     for coefficient in reversed(_erf_series()[1:]):  # Clenshaw's recurrence
         first, second = 2 * t * first - second + coefficient, first
     size = t * first - second + _erf_series()[0]
-    return np.copysign(size, x).astype(np.float32)
+    result: Floats = np.copysign(size, x).astype(np.float32)
+    return result

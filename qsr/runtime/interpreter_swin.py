@@ -47,7 +47,7 @@ class SwinLayer:
         back = merge(a.reshape(tokens.shape), op.window, h, w)
         if op.shift:
             back = np.roll(back, (op.shift, op.shift), (0, 1))
-        y = x + np.float32(op.gain1) * back
+        y = (x + back * np.float32(op.gain1)).astype(np.float32, copy=False)
         hidden = gelu(layer("fc1", norm(y, tensors[op.norm2[0]], tensors[op.norm2[1]], op.eps).reshape(-1, c)))
         z: Floats = y + np.float32(op.gain2) * layer("fc2", hidden).reshape(h, w, c)
         return z
@@ -68,7 +68,8 @@ class SwinLayer:
         m = softmax(logits)
         if op.operands is not None:
             m = self._map(op.operands.map, m)
-        return (m @ v).transpose(0, 2, 1, 3).reshape(windows, n, op.channels)
+        joined: Floats = (m @ v).transpose(0, 2, 1, 3).reshape(windows, n, op.channels)
+        return joined
 
     def _operand(self, act: Act, x: Floats) -> Floats:
         """x_hat of (windows, heads, n, features). Shifts and scales per channel: head by head."""

@@ -24,7 +24,7 @@ from qsr.runtime.packed.ops import PackedHeader
 from qsr.runtime.packed.text import parse, strict_json, to_text
 
 METADATA_KEY = "qsr"
-DTYPES = {"U8": np.dtype("u1"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 LENGTH_BYTES = 8  # in front of a safetensors file: the length of its JSON header
 MAX_TABLE = 8 << 20  # bytes of that header: our metadata, with every quote escaped, and the tensors' places
 MAX_FILE = 1 << 29  # bytes; a thousand times the networks that this is for
@@ -56,14 +56,15 @@ def from_bytes(content: bytes, where: str = "packed file") -> tuple[PackedHeader
     except SafetensorError as fault:
         raise FormatError(f"not a safetensors file, or damaged: {fault}", where=where) from fault
     tensors: dict[str, NDArray[Any]] = {}
+    entry: dict[str, Any]
     for name, entry in stored:
         if entry["dtype"] not in DTYPES:
             found = f"tensor {name[:80]!r}: found type {entry['dtype']}, expected {', '.join(DTYPES)}"
             raise FormatError(found, where=where)
         if 0 in entry["shape"]:
             raise FormatError(f"tensor {name[:80]!r}: is empty", where=where)
-        data: bytearray = entry["data"]
-        tensors[name] = np.frombuffer(data, DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        flat: NDArray[Any] = np.frombuffer(entry["data"], dtype=DTYPES[entry["dtype"]])
+        tensors[name] = flat.reshape(entry["shape"])
     header = parse(text, where)
     try:
         check(header, tensors)

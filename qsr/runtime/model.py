@@ -1,0 +1,208 @@
+"""A packed network that upscales pictures: the one class that users of the runtime meet. No torch here.
+
+>>> from qsr.runtime import load                                    # doctest: +SKIP
+>>> net = load("net.qsr", threads=2)                                # doctest: +SKIP
+>>> net.upscale(picture).shape          # (h, w, 3) uint8           # doctest: +SKIP
+(4 * h, 4 * w, 3)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qsr.errors import DataError, EnvironmentFault, OptionsError
+from qsr.runtime.backend import VARIABLE
+from qsr.runtime.executor import Executor, LayerKernel
+from qsr.runtime.feeder import Feeder, check_picture
+from qsr.runtime.packed.codes import Tensors
+from qsr.runtime.packed.container import read
+from qsr.runtime.packed.ops import PackedHeader, Program
+from qsr.runtime.tiles import choose, spans, up
+
+Tile = int | Literal["auto"] | None
+
+BUDGET = 512 << 20  # bytes of one run that tile="auto" stays within
+MOST = 2 << 30  # bytes of one run that no tile may exceed
+OVERLAP = 16  # LR pixels around a tile where the network has no bounded receptive field
+MAX_THREADS = 256
+
+
+def load(path: Path | str, threads: int | None = None) -> Model:
+    """Read, check and prepare a packed file. threads: of one run; None: as many as there are cores.
+
+    Raises FormatError naming the file and what is wrong, OptionsError for a bad number of threads.
+    """
+    header, tensors = read(path)
+    return Model(header, tensors, threads)
+
+
+class Model:
+    """A network, ready to run. Nothing in it changes, so threads may share it; scratch memory belongs to each call.
+
+    header, tensors: of a file that was checked (packed.container.read, or packed.check.check).
+    """
+
+    def __init__(self, header: PackedHeader, tensors: Tensors, threads: int | None = None) -> None:
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= MAX_THREADS):
+            raise OptionsError(f"threads: found {threads!r}, expected 1 to {MAX_THREADS}")
+        self._header = header
+        self._tensors = tensors
+        self._threads = threads
+        self._executors: dict[int | None, Executor] = {}  # by depth; filled when first asked for
+        self._lock = Lock()
+        self._executor(None)
+
+    @property
+    def header(self) -> PackedHeader:
+        return self._header
+
+    @property
+    def scale(self) -> int:
+        return self._header.scale
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Numbers of blocks to choose from, the default first; empty where there is no choice."""
+        return tuple(program.depth for program in self._header.programs if program.depth is not None)
+
+    @property
+    def receptive_field(self) -> int | None:
+        return self._header.receptive_field
+
+    @property
+    def whole_picture(self) -> bool:
+        return self._header.whole_picture
+
+    def kernels(self, depth: int | None = None) -> list[LayerKernel]:
+        """Who computes each layer. Raises OptionsError for a depth that the file does not have."""
+        return self._executor(depth).kernels()
+
+    # --- pictures ---------------------------------------------------------------------------------------------------
+    def upscale(self, picture: NDArray[Any], tile: Tile = "auto", depth: int | None = None) -> NDArray[Any]:
+        """(h, w, 3) uint8 -> (s h, s w, 3) uint8, or float32 in [0, 1] -> float32 clipped to [0, 1]. RGB; any strides.
+
+        tile: "auto" keeps a run within 512 MiB; a number: tiles of that many LR pixels; None: the picture in one run.
+        With a bounded receptive field all three give the same picture bit for bit. Without one (SwinIR) tiles overlap by 16
+        pixels and differ slightly from one run. Networks that look at the whole picture take no tiles.
+        Raises DataError for another kind of array, OptionsError for a tile or depth that cannot be, EnvironmentFault where
+        a run would need more memory than there is.
+        """
+        check_picture(picture)
+        height, width = picture.shape[:2]
+        feeder = Feeder([picture], height, width, self._header.window)
+        out = np.empty((height * self.scale, width * self.scale, 3), picture.dtype)
+        top = 0
+        for band in self._bands(feeder, tile, depth):
+            out[top : top + len(band)] = band
+            top += len(band)
+        return out
+
+    def rows(
+        self, source: Iterable[NDArray[Any]], width: int, height: int, tile: Tile = "auto", depth: int | None = None
+    ) -> Iterator[NDArray[Any]]:
+        """`upscale` of a picture that comes and goes in bands, so that neither it nor the result is ever in memory whole.
+
+        source: yields bands (n, width, 3) of any n, from top to bottom, `height` rows in all, all uint8 or all float32.
+        Yields bands (n, s width, 3), from top to bottom, as they are done. Memory: one run's, plus the rows of one tile and
+        its context. Raises as `upscale`, and DataError for bands that do not fit.
+        """
+        if height < 1 or width < 1:
+            raise DataError(f"found a picture of {width} x {height}, expected at least 1 x 1")
+        return self._bands(Feeder(source, height, width, self._header.window), tile, depth)
+
+    def memory(self, height: int, width: int, tile: Tile = "auto", depth: int | None = None) -> int:
+        """Bytes of scratch that one run of `upscale` takes at most, pictures of that size."""
+        rows, columns = self._tile(height, width, tile, depth)
+        context, window = self._context(), self._header.window
+        sizes = (min(up(core + 2 * context, window), up(size, window)) for core, size in ((rows, height), (columns, width)))
+        return self._executor(depth).memory(*sizes)
+
+    # --- how ----------------------------------------------------------------------------------------------------------
+    def _bands(self, feeder: Feeder, tile: Tile, depth: int | None) -> Iterator[NDArray[Any]]:
+        executor, scale, context, align = self._executor(depth), self.scale, self._context(), self._header.window
+        rows, columns = self._tile(feeder.height, feeder.width, tile, depth)
+        across = spans(up(feeder.width, align), columns, context, align)
+        for down in spans(up(feeder.height, align), rows, context, align):
+            seen = feeder.rows(down.first, down.last)
+            height = min(down.end, feeder.height) - down.begin
+            band = np.empty((height * scale, feeder.width * scale, 3), seen.dtype)
+            for side in across:
+                made = executor.run(np.ascontiguousarray(seen[:, side.first : side.last]), seen.dtype == np.uint8)
+                left, top = (side.begin - side.first) * scale, (down.begin - down.first) * scale
+                core = band[:, side.begin * scale : side.end * scale]
+                core[:] = made[top : top + core.shape[0], left : left + core.shape[1]]
+            yield band if band.dtype == np.uint8 else np.clip(band, 0, 1, out=band)
+
+    def _context(self) -> int:
+        field = self._header.receptive_field
+        return up(OVERLAP if field is None else field, self._header.window)
+
+    def _tile(self, height: int, width: int, tile: Tile, depth: int | None) -> tuple[int, int]:
+        """Core sizes (rows, columns)."""
+        executor, window, context = self._executor(depth), self._header.window, self._context()
+        tall, wide = up(height, window), up(width, window)
+        if tile is None or (tile == "auto" and self.whole_picture):
+            return self._refuse_memory(executor.memory(tall, wide), (tall, wide))
+        if tile == "auto":
+            if executor.memory(tall, wide) <= BUDGET:
+                return tall, wide
+            return choose(tall, wide, context, window, executor.memory, BUDGET)
+        if type(tile) is not int or tile < 1:
+            raise OptionsError(f"tile: found {tile!r}, expected a number of pixels, 'auto' or None")
+        if self.whole_picture and (tile < height or tile < width):
+            raise OptionsError(
+                f"tile: this network looks at the whole picture at once, tiles of {tile} would change a picture of "
+                f"{width} x {height}",
+                hint="use tile='auto'",
+            )
+        core = up(tile, window)
+        need = executor.memory(min(core + 2 * context, tall), min(core + 2 * context, wide))
+        if need > MOST:
+            raise OptionsError(f"tile: {tile} takes {need:,} bytes, expected at most {MOST:,}", hint="use a smaller one")
+        return core, core
+
+    def _refuse_memory(self, need: int, size: tuple[int, int]) -> tuple[int, int]:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > there:
+            hint = "a smaller picture, or another network: this one takes no tiles" if self.whole_picture else "use tiles"
+            raise EnvironmentFault(f"a picture of {size[1]} x {size[0]} takes {need:,} bytes, there are {there:,}", hint=hint)
+        return size
+
+    def _executor(self, depth: int | None) -> Executor:
+        with self._lock:
+            if depth not in self._executors:
+                self._executors[depth] = make_executor(self._header, self._tensors, self._program(depth), self._threads)
+            return self._executors[depth]
+
+    def _program(self, depth: int | None) -> Program:
+        if depth is None:
+            return self._header.programs[0]
+        for program in self._header.programs:
+            if program.depth == depth:
+                return program
+        there = ", ".join(map(str, self.depths)) or "no choice of depths"
+        raise OptionsError(f"depth: found {depth!r}, this file has {there}")
+
+
+def make_executor(header: PackedHeader, tensors: Tensors, program: Program, threads: int | None) -> Executor:
+    """The compiled engine where it is there, else the interpreter. QSR_BACKEND=extension or numpy (numba) forces one."""
+    forced = os.environ.get(VARIABLE, "")
+    if forced in ("", "extension"):
+        try:
+            from qsr.runtime.engine import Engine
+        except ImportError as fault:
+            if forced:
+                raise EnvironmentFault(f"the compiled engine cannot be loaded: {fault}", where=VARIABLE) from fault
+        else:
+            engine: Executor = Engine(header, tensors, program, threads)
+            return engine
+    from qsr.runtime.interpreter import Interpreter
+
+    return Interpreter(header, tensors, program)

@@ -1,0 +1,79 @@
+"""How a picture is cut into tiles: each has a core, which it contributes, and a context around it, which it needs to see.
+
+Sizes are LR pixels. With a context of the network's receptive field, tiles give the very picture that one run would give.
+
+>>> [(s.first, s.begin, s.end, s.last) for s in spans(10, 4, 2, 1)]
+[(0, 0, 4, 6), (2, 4, 8, 10), (6, 8, 10, 10)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SMALLEST = 16  # pixels along a side
+
+
+@dataclass(frozen=True)
+class Span:
+    """One axis of a tile: its core from `begin` to `end`, with context from `first` to `last`."""
+
+    first: int
+    begin: int
+    end: int
+    last: int
+
+
+def spans(size: int, tile: int, context: int, align: int) -> list[Span]:
+    """Cut an axis of `size` into cores of at most `tile`. size, tile and context are multiples of `align`, or become so."""
+    tile, context = up(tile, align), up(context, align)
+    cores = ((begin, min(begin + tile, size)) for begin in range(0, size, tile))
+    return [Span(max(begin - context, 0), begin, end, min(end + context, size)) for begin, end in cores]
+
+
+def up(value: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-value // multiple) * multiple
+
+
+def choose(
+    height: int, width: int, context: int, align: int, memory: Callable[[int, int], int], budget: int
+) -> tuple[int, int]:
+    """Core sizes (rows, columns) whose run stays within `budget` bytes and computes as little twice as possible.
+
+    memory(h, w): bytes of a run, growing with both. Where not even the smallest tile fits, that one all the same.
+    """
+    smallest = up(SMALLEST, align)
+    best, least = (smallest, smallest), float("inf")
+    columns = up(width, align)
+    while True:
+        rows = _most_rows(height, columns, width, context, align, memory, budget)
+        if rows:
+            rows = _even(height, rows, align)
+            seen = min(rows + 2 * context, height) * min(columns + 2 * context, width)
+            work = seen / (min(rows, height) * min(columns, width))
+            if work < least:
+                best, least = (rows, columns), work
+        if columns <= smallest:
+            return best
+        columns = max(_even(width, columns // 2, align), smallest)
+
+
+def _even(size: int, tile: int, align: int) -> int:
+    """A tile no larger than `tile`, but for the alignment, that cuts `size` into as many parts of nearly one size."""
+    parts = -(-size // max(tile, 1))
+    return up(-(-size // parts), align)
+
+
+def _most_rows(
+    height: int, columns: int, width: int, context: int, align: int, memory: Callable[[int, int], int], budget: int
+) -> int:
+    """The most rows, in steps of `align`, that fit beside so many columns; 0 where none do."""
+    fitting, beyond = 0, up(height, align) // align + 1
+    while beyond - fitting > 1:
+        middle = (fitting + beyond) // 2
+        if memory(min(middle * align + 2 * context, height), min(columns + 2 * context, width)) <= budget:
+            fitting = middle
+        else:
+            beyond = middle
+    return fitting * align
