@@ -22,12 +22,12 @@ FLOORS = {
     "archs": 3,
     **dict.fromkeys(("evaluate", "export"), 4),
     **dict.fromkeys(("train", "report", "ptq", "zoo"), 5),
-    "leaderboard": 6,
+    **dict.fromkeys(("leaderboard", "upscale"), 6),
     "cli": 7,
 }
-# within a floor: everybody may raise errors, and validation draws its crops with report
-LEVEL_ARROWS = {("spec", "errors"), ("files", "errors"), ("train", "report")}
-LIGHT_ROOMS = ("__init__", "errors", "spec", "files", "options", "runtime", "compat", "cli")
+# within a floor: everybody may raise errors, validation draws its crops with report, an export measures what its tail costs
+LEVEL_ARROWS = {("spec", "errors"), ("files", "errors"), ("train", "report"), ("export", "evaluate")}
+LIGHT_ROOMS = ("__init__", "errors", "spec", "files", "options", "runtime", "compat", "upscale", "cli")
 HEAVY = {"torch", "torchvision", "basicsr", "cv2", "numba", "skimage", "scipy", "tensorboard"}
 
 
