@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 
 def command(
-    model: Path = typer.Argument(help="Experiment folder or model file (*.safetensors)."),
-    packed: bool = typer.Option(False, "--packed", help="Weights as codes of 2 to 8 bits (docs/format.md)."),
-    out: Path | None = typer.Option(None, "-o", "--out", help="File to write; left out: NAME.qsr beside the model file."),
-    depth: int | None = typer.Option(None, "--depth", help="Only this depth of a depth-dynamic network."),
-    pictures: Path | None = typer.Option(None, "--verify", help="LR picture or folder: compare the file with the network."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    model: Annotated[Path, typer.Argument(help="Experiment folder or model file (*.safetensors).")],
+    packed: Annotated[bool, typer.Option("--packed", help="Operations and weights at their bits (docs/format.md).")] = False,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File to write; default: NAME.qsr beside the model file.")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(help="Only this depth of a depth-dynamic network.")] = None,
+    tail: Annotated[
+        Literal["fp32", "fp16", "int8", "w4a4"],
+        typer.Option(help="Head and tail in floats, or the tail in codes (no training)."),
+    ] = "fp32",
+    floats: Annotated[Literal["fp32", "fp16"], typer.Option("--float", help="Storage of full-precision weights.")] = "fp32",
+    pictures: Annotated[
+        Path | None, typer.Option("--verify", help="LR picture or folder: compare the file with the network.")
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="HR pictures for a tail in codes and for cadyq; default: scikit-image's photographs.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a packed file, whose bytes are the bits, and prove that it holds the trained network."""
     import json
 
     from qsr.errors import OptionsError
-    from qsr.export.command import export_packed
+    from qsr.export.command import Wanted, export_packed
 
     if not packed:
         raise OptionsError("say what to export: --packed is available", hint=f"qsr export {model} --packed")
-    outcome = export_packed(model, out, depth, pictures)
+    outcome = export_packed(model, out, Wanted(depth, floats, tail, calibration, pictures))
     typer.echo(json.dumps(outcome.to_json()) if as_json else outcome.text())
     outcome.check()

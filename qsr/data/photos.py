@@ -39,6 +39,12 @@ def write_photos(folder: Path | str) -> tuple[Path, Path]:
     return places
 
 
+def training_photos() -> list[Path]:
+    """The files on the training side, where the package has them. EnvironmentFault as `write_photos`."""
+    folder = _shipped_folder()
+    return [folder / name for name in TRAINING]
+
+
 def _shipped_folder() -> Path:
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:

@@ -31,9 +31,7 @@ def activation(b: Builder, x: int, name: str, act: nn.Module, moved: bool = Fals
     else:
         raise TypeError(f"{name}: {type(act).__name__} is no activation of qsr's")
     vector = b.shared.vector
-    return b.add(
-        PReLU((x,), vector(f"{name}.slope", slope), vector(f"{name}.before", before), vector(f"{name}.after", after))
-    )
+    return b.add(PReLU((x,), vector(f"{name}.slope", slope), vector(f"{name}.before", before), vector(f"{name}.after", after)))
 
 
 def conv_act(b: Builder, x: int, name: str, layer: nn.Conv2d, act_name: str, act: nn.Module, factor: float = 1.0) -> int:

@@ -1,4 +1,4 @@
-"""What `qsr export --packed` does: load, pack, write, read back, compare."""
+"""What `qsr export --packed` does: load, prepare, lower, write, read back, compare."""
 
 from __future__ import annotations
 
@@ -6,25 +6,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from qsr.archs.modelfile import find_model, load_model
-from qsr.data.formats import SUFFIXES
 from qsr.data.image import read_rgb
-from qsr.errors import DataError, FormatError, OptionsError
-from qsr.export.packed import write_packed
-from qsr.export.sizes import Sizes, sizes
-from qsr.export.unpack import read_packed, to_network
+from qsr.errors import FormatError, OptionsError
+from qsr.export.lower import Lowered, Precision, lower
+from qsr.export.pictures import calibration, picture_files
+from qsr.export.prepare import TAIL_BITS, Cost, Tail, fixed_choices, is_dynamic, quantized_tail
+from qsr.export.sizes import Sizes, layers, sizes
 from qsr.export.verify import VerifyReport, verify
+from qsr.runtime.packed import container
+from qsr.runtime.packed.ops import FloatWeight
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a network is packed.
+
+    depth: one depth of several; None: all. floats: how full-precision weights are stored. tail: storage and arithmetic of
+    head and tail. calibration: HR pictures that int8 and w4a4 tails and CADyQ's choices are set on; None: scikit-image's.
+    verify: LR picture or folder to compare with.
+    """
+
+    depth: int | None = None
+    floats: Precision = "fp32"
+    tail: Tail = "fp32"
+    calibration: Path | None = None
+    verify: Path | None = None
 
 
 @dataclass(frozen=True)
 class Exported:
-    """path: the file written. model_bytes: size of the model file that it was made from. verified: None if not asked."""
+    """path: the file written. model_bytes: size of the model file that it was made from. layers: those with codes.
+    costs: of what was given up to be packed. verified: None if not asked."""
 
     path: Path
     model: Path
     model_bytes: int
     layers: int
     sizes: Sizes
+    costs: tuple[Cost, ...]
     verified: VerifyReport | None
 
     def to_json(self) -> dict[str, Any]:
@@ -35,6 +57,7 @@ class Exported:
             "model_bytes": self.model_bytes,
             "layers": self.layers,
             "sizes": self.sizes.to_json(),
+            "costs": [cost.to_json() for cost in self.costs],
             "verify": self.verified.to_json() if self.verified else None,
         }
 
@@ -44,6 +67,7 @@ class Exported:
         head = (
             f"{self.path}: {self.sizes.file:,} bytes, {self.layers} quantized layers",
             f"{self.model}: {self.model_bytes:,} bytes in float32, {ratio:.2f} times as large",
+            *(cost.text() for cost in self.costs),
         )
         return "\n".join((*head, self.verified.table() if self.verified else self.sizes.table()))
 
@@ -53,33 +77,43 @@ class Exported:
             raise FormatError("the packed file is not the trained network; the table says where", where=str(self.path))
 
 
-def export_packed(model: Path, out: Path | None = None, depth: int | None = None, pictures: Path | None = None) -> Exported:
-    """Write the packed file of a model file or experiment and read it back.
+def export_packed(model: Path, out: Path | None = None, wanted: Wanted = Wanted()) -> Exported:
+    """Write the packed file of a model file or experiment, atomically, and read it back.
 
-    out: None writes NAME.qsr (NAME_depthN.qsr) beside the model file. depth: one depth of several; None: all.
-    pictures: LR picture or folder to compare with. Raises OptionsError, FormatError, DataError as the parts do.
+    out: None writes NAME.qsr (NAME_depthN.qsr) beside the model file. Raises OptionsError, FormatError, DataError as the
+    parts do; nothing is written then.
     """
     found = find_model(model)
-    out = out or found.with_name(f"{found.stem}{f'_depth{depth}' if depth is not None else ''}.qsr")
+    suffix = f"_depth{wanted.depth}" if wanted.depth is not None else ""
+    out = out or found.with_name(f"{found.stem}{suffix}.qsr")
     if out.exists() and out.samefile(found):
         raise OptionsError("the packed file would replace the model file itself", where=str(out), hint="choose another -o")
-    named = _pictures(pictures) if pictures is not None else []
-    network, info = load_model(found, depth=depth)
-    write_packed(out, network, info, depth)
-    packed = read_packed(out)
-    if named:
-        report = verify(network, packed, (read_rgb(path) for path in named))
-    else:
-        report = None
-        to_network(packed)
-    return Exported(out, found, found.stat().st_size, len(packed.header.layers), sizes(packed), report)
+    named = picture_files(wanted.verify) if wanted.verify is not None else []
+    network, info = load_model(found, depth=wanted.depth)
+    network, costs = _prepared(network, wanted)
+    lowered = lower(network, info, wanted.depth, wanted.floats, "fp16" if wanted.tail == "fp16" else "fp32")
+    size = container.write(out, lowered.header, lowered.tensors)
+    report = verify(network, lowered, out, (read_rgb(path) for path in named)) if named else None
+    if report is None:
+        container.read(out)
+    measured = sizes(lowered.header, lowered.tensors, size)
+    return Exported(out, found, found.stat().st_size, _coded_layers(lowered), measured, costs, report)
 
 
-def _pictures(place: Path) -> list[Path]:
-    """The picture itself, or a folder's, by name. Raises DataError if there is none."""
-    if place.is_file():
-        return [place]
-    found = sorted(path for path in place.glob("*") if path.suffix.lower() in SUFFIXES) if place.is_dir() else []
-    if not found:
-        raise DataError("no picture to verify with", where=str(place))
-    return found
+def _prepared(network: nn.Module, wanted: Wanted) -> tuple[nn.Module, tuple[Cost, ...]]:
+    costs: list[Cost] = []
+    if not is_dynamic(network) and wanted.tail not in TAIL_BITS:
+        return network, ()
+    pictures = calibration(wanted.calibration, network.scale)
+    if is_dynamic(network):
+        network, cost = fixed_choices(network, pictures)
+        costs.append(cost)
+    if wanted.tail in TAIL_BITS:
+        network, cost = quantized_tail(network, wanted.tail, pictures)
+        costs.append(cost)
+    return network, tuple(costs)
+
+
+def _coded_layers(lowered: Lowered) -> int:
+    found = {layer.name: layer for program in lowered.header.programs for op in program.ops for layer in layers(op)}
+    return sum(layer.act is not None or not isinstance(layer.weight, FloatWeight) for layer in found.values())

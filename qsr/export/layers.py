@@ -10,12 +10,18 @@ from qsr.export.acts import act_of, input_of
 from qsr.export.builder import Array, Builder, Shared, numbers
 from qsr.export.weights import weight_of
 from qsr.quant.modules import QConv2d, QLinear
-from qsr.runtime.packed.ops import Conv, Linear, UniformAct, SignAct
-
-Numbers = Array | Tensor | float
+from qsr.runtime.packed.ops import Conv, Linear, SignAct, UniformAct
 
 
-def conv(b: Builder, x: int, name: str, layer: nn.Conv2d, factor: Numbers = 1.0, offset: Numbers = 0.0, gain: float = 1.0) -> int:
+def conv(
+    b: Builder,
+    x: int,
+    name: str,
+    layer: nn.Conv2d,
+    factor: Array | Tensor | float = 1.0,
+    offset: Array | Tensor | float = 0.0,
+    gain: float = 1.0,
+) -> int:
     """layer(gain * x) * factor + offset.
 
     factor, offset: one number, or one per output channel; they become part of weight and bias, unless the codes cannot

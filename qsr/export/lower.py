@@ -26,7 +26,6 @@ from qsr.options import from_json
 from qsr.runtime.packed.ops import PackedHeader, Program
 
 NETWORKS: dict[type[nn.Module], Callable[[Builder, Any], int]] = {EdsrLayout: edsr, MsrLayout: msr, SwinIR: swinir}
-COLOURS = 3
 BODIES = ("body.", "layers.")
 Precision = Literal["fp32", "fp16"]
 
@@ -60,9 +59,6 @@ def lower(
             where="network_g.type",
         )
     options = from_json(info.options)
-    if network.conv_first.in_channels != COLOURS:
-        found = f"a network of pictures with {network.conv_first.in_channels} channels cannot be packed"
-        raise OptionsError(f"{found}, expected {COLOURS}", where="network_g")
     shared = Shared(half=lambda name: "fp16" in (floats, tail if not name.startswith(BODIES) else floats))
     programs = _programs(network, shared, depth)
     best = info.metrics.get("best")

@@ -13,7 +13,7 @@ from qsr.export.builder import Builder, Shared, numbers
 from qsr.export.layers import conv, linear
 from qsr.export.srresnet import body, colour_offset, coloured, lrelu, upsampler
 from qsr.quant import Quantizer
-from qsr.runtime.packed.ops import Add, Norm, Operands, SignAct, Shuffle, Swin, UniformAct
+from qsr.runtime.packed.ops import Act, Add, Norm, Operands, Shuffle, Swin
 
 
 def swinir(b: Builder, network: SwinIR) -> int:
@@ -55,14 +55,14 @@ def swin_layer(b: Builder, x: int, name: str, layer: SwinLayer) -> int:
             window=layer.window,
             shift=layer.shift,
             heads=attention.heads,
-            table=shared.keep(
-                f"{name}.attn.table", numbers(attention.relative_position_bias_table).astype(np.float32)
-            ),
+            table=shared.keep(f"{name}.attn.table", numbers(attention.relative_position_bias_table).astype(np.float32)),
             norm1=_norm_names(shared, f"{name}.norm1", layer.norm1),
             norm2=_norm_names(shared, f"{name}.norm2", layer.norm2),
             eps=layer.norm1.eps,
             qkv=linear(shared, f"{name}.attn.qkv", attention.qkv),
-            proj=linear(shared, f"{name}.attn.proj", attention.proj, 1.0 if attention.join is None else gain_of(attention.join)),
+            proj=linear(
+                shared, f"{name}.attn.proj", attention.proj, 1.0 if attention.join is None else gain_of(attention.join)
+            ),
             fc1=linear(shared, f"{name}.mlp.fc1", layer.mlp.fc1),
             fc2=linear(shared, f"{name}.mlp.fc2", layer.mlp.fc2),
             proj_skip=attention.join is not None,
@@ -76,15 +76,17 @@ def swin_layer(b: Builder, x: int, name: str, layer: SwinLayer) -> int:
 def _operands(shared: Shared, name: str, attention: WindowAttention) -> Operands | None:
     if attention.attn_quant is None:
         return None
-    acts = []
-    for operand in ("q_quant", "k_quant", "v_quant"):
-        quantizer = getattr(attention, operand)
-        assert isinstance(quantizer, Quantizer), "build.quantize sets all four"
-        act = act_of(shared, f"{name}.{operand}", quantizer)
-        assert isinstance(act, UniformAct | SignAct)
-        acts.append(act)
-    assert isinstance(attention.attn_quant, Quantizer)
-    return Operands(*acts, map_of(shared, f"{name}.attn_quant", attention.attn_quant))
+    return Operands(
+        _operand(shared, name, attention, "q_quant"),
+        _operand(shared, name, attention, "k_quant"),
+        _operand(shared, name, attention, "v_quant"),
+        map_of(shared, f"{name}.attn_quant", attention.attn_quant),
+    )
+
+
+def _operand(shared: Shared, name: str, attention: WindowAttention, operand: str) -> Act:
+    quantizer: Quantizer = getattr(attention, operand)
+    return act_of(shared, f"{name}.{operand}", quantizer)
 
 
 def _residual_conv(b: Builder, x: int, name: str, layers: nn.Module, gain: float) -> int:

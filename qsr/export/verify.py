@@ -1,56 +1,70 @@
 """Is the packed file the trained network? Layer by layer in integers, then picture by picture.
 
-For each quantized layer, on one picture: the file's codes are the codes that the network's quantizer gives; and the
-reference convolution of those with the layer's real activation codes, times the scales plus the bias, is what torch's
-fake-quantized layer computed. Then the last word: the bytes of the upscaled pictures.
+For each quantized layer, on one picture: the file's weight codes are those that the network's quantizer gives, and with
+torch's own input of the layer the runtime's integer sums are those of torch's codes, one by one. Then the last word: the
+bytes of pictures that the runtime upscales, against torch's fake-quantized network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from qsr.archs.depth import depths, find_stack, order_frozen, set_depth
+from qsr.archs.depth import set_depth
 from qsr.errors import OptionsError
-from qsr.export.check import A_SCALE
-from qsr.export.header import FULL_BITS, PackedLayer
-from qsr.export.layers import packed_layers
-from qsr.export.sizes import Sizes, sizes
-from qsr.export.unpack import PackedModel, to_network
-from qsr.runtime import conv2d_int
+from qsr.export.builder import Array
+from qsr.export.lower import Lowered
+from qsr.export.pictures import Picture, as_bytes, as_input, centre
+from qsr.export.sizes import Sizes, layers, sizes
+from qsr.quant import QConv2d, QLinear
+from qsr.quant.bam import BAM
+from qsr.quant.base import SignCodes
+from qsr.runtime.executor import bits_of
+from qsr.runtime.interpreter_layers import Layer
+from qsr.runtime.model import Model, load
+from qsr.runtime.packed.codes import weight_codes
+from qsr.runtime.packed.ops import Conv, FloatWeight, Linear
 
-TOLERANCE = 1e-5
-LAYER_SIDE, PICTURE_SIDE = 32, 256  # the reference convolution is plain loops; whole pictures are torch's business
-Picture = NDArray[np.uint8]
+EQUAL_SHARE, MOST = 0.999, 1  # of output bytes: at least equal, and the largest difference allowed
+LAYER_SIDE = 32  # of what the layers see
+PICTURE_SIDE, ATTENTION_SIDE = 256, 128  # of what is upscaled of each picture; attention is run in one piece
 
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """One layer. codes_equal: None without weight codes. error: largest difference of outputs over the largest output;
-    None where one side is full precision, so that there is no integer convolution."""
+    """One layer with codes.
+
+    codes_equal: None without weight codes. sums: integer sums compared; 0 where one side has no codes, where a scale per
+    input channel stands between them, or where the depth in use leaves the layer out. sums_different: of these.
+    """
 
     name: str
-    w_bits: int
-    a_bits: int
+    bits: str
     codes_equal: bool | None
-    error: float | None
+    sums: int
+    sums_different: int
 
     @property
     def passed(self) -> bool:
-        return self.codes_equal is not False and (self.error is None or self.error <= TOLERANCE)
+        return self.codes_equal is not False and self.sums_different == 0
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """equal_share: share of equal output bytes; max_difference: largest, in grey levels; both over all pictures and depths."""
+    """executor: what upscaled the pictures. equal_share: of output bytes; max_difference: largest, in grey levels; both over
+    all pictures and depths."""
 
     layers: tuple[LayerCheck, ...]
+    executor: str
     pictures: int
     equal_share: float
     max_difference: int
@@ -58,8 +72,7 @@ class VerifyReport:
 
     @property
     def passed(self) -> bool:
-        """Every layer, and every output byte: the file is unpacked into the same arithmetic, so nothing may differ."""
-        return all(layer.passed for layer in self.layers) and self.max_difference == 0
+        return all(layer.passed for layer in self.layers) and self.equal_share >= EQUAL_SHARE and self.max_difference <= MOST
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "sizes": self.sizes.to_json(), "passed": self.passed}
@@ -67,115 +80,139 @@ class VerifyReport:
     def table(self) -> str:
         """Plain text: one line per layer, the pictures, the bytes."""
         width = max((len(layer.name) for layer in self.layers), default=5)
-        lines = [f"  {'layer':<{width}}   w   a  weight codes  output error"]
+        lines = [f"  {'layer':<{width}}  {'bits':<8}  weight codes  integer sums"]
         for layer in self.layers:
             codes = "-" if layer.codes_equal is None else "equal" if layer.codes_equal else "DIFFERENT"
-            error = "-" if layer.error is None else f"{layer.error:.1e}"
-            flag = "" if layer.passed else "  FAILED"
-            lines.append(f"  {layer.name:<{width}}  {layer.w_bits:>2}  {layer.a_bits:>2}  {codes:<12}  {error:>12}{flag}")
+            sums = "-" if not layer.sums else f"{layer.sums} equal"
+            if layer.sums_different:
+                sums = f"{layer.sums_different} of {layer.sums} DIFFERENT"
+            lines.append(f"  {layer.name:<{width}}  {layer.bits:<8}  {codes:<12}  {sums}")
         lines.append(
-            f"  {self.pictures} pictures: {100 * self.equal_share:.4f} % of output bytes equal, "
-            f"largest difference {self.max_difference}"
+            f"  {self.pictures} pictures by {self.executor}: {100 * self.equal_share:.4f} % of output bytes equal, "
+            f"largest difference {self.max_difference}{'' if self.passed else '  FAILED'}"
         )
         return "\n".join((*lines, self.sizes.table()))
 
 
-def verify(network: nn.Module, packed: PackedModel, pictures: Iterable[Picture]) -> VerifyReport:
-    """Compare a trained network with the packed file read back.
+def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[Picture]) -> VerifyReport:
+    """Compare a trained network with the packed file at `path`, which `lowered` was written to.
 
-    network: what was exported (for a file of one depth: at that depth); runs in eval mode on the CPU and is restored.
-    A file of several depths is compared at each; the layers at the network's present one.
-    pictures: LR, (h, w, 3) uint8, one at least (OptionsError); of each the central 256 x 256 is upscaled, of the first
-    the central 32 x 32 goes through the layers. Raises FormatError where the file and its own header disagree.
+    network: what was lowered; runs in eval mode on the CPU and is left as it is. A file of several depths is compared at
+    each; the layers at the first. pictures: LR, (h, w, 3) uint8, one at least (OptionsError); of each the centre is upscaled,
+    of the first the central 32 x 32 goes through the layers.
     """
-    crops = [_centre(picture, PICTURE_SIDE) for picture in pictures]
+    attention = lowered.header.receptive_field is None
+    crops = [centre(picture, ATTENTION_SIDE if attention else PICTURE_SIDE) for picture in pictures]
     if not crops:
         raise OptionsError("nothing to verify with: no picture was given")
-    rebuilt = to_network(packed)
-    chosen = depths(rebuilt) if order_frozen(rebuilt) else ()
-    stack = find_stack(network)
-    before = len(stack.active) if stack is not None else None
-    was_training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            layers = _check_layers(network, packed, _as_input(_centre(crops[0], LAYER_SIDE)))
-            differences = []
-            for depth in chosen or (None,):
-                for one in (network, rebuilt) if chosen else ():
-                    set_depth(one, depth)
-                differences += [_difference(network, rebuilt, _as_input(crop)) for crop in crops]
-    finally:
-        network.train(was_training)
-        if chosen:
-            set_depth(network, before)
+    network = copy.deepcopy(network).eval()
+    with torch.no_grad():
+        for name, weight in lowered.rounded.items():  # float16 in the file: the network that is compared has the same
+            network.get_submodule(name).weight.copy_(weight)
+    model = load(path)
+    depths = [program.depth for program in lowered.header.programs]
+    with torch.inference_mode():
+        set_depth(network, depths[0])
+        checks = _check_layers(network, lowered, as_input(centre(crops[0], LAYER_SIDE)))
+        differences = []
+        for depth in depths:
+            set_depth(network, depth)
+            for crop in crops:
+                found = model.upscale(crop, None if attention else "auto", depth)
+                differences.append(_difference(network(as_input(crop)), found))
     flat = np.concatenate([difference.ravel() for difference in differences])
-    return VerifyReport(layers, len(crops), float((flat == 0).mean()), int(flat.max()), sizes(packed))
+    measured = sizes(lowered.header, lowered.tensors, path.stat().st_size)
+    return VerifyReport(checks, _executor(model), len(crops), float((flat == 0).mean()), int(flat.max()), measured)
 
 
-def _check_layers(network: nn.Module, packed: PackedModel, x: Tensor) -> tuple[LayerCheck, ...]:
-    """Every layer of the file, fed with what reaches it in `network`; a layer that depth leaves out has no output."""
-    modules = {entry.name: (module, sides) for entry, module, sides in packed_layers(network)}
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+def _check_layers(network: nn.Module, lowered: Lowered, x: Tensor) -> tuple[LayerCheck, ...]:
+    """Every layer of the file that has codes, fed with what reaches it in `network`."""
+    listed = {layer.name: layer for program in lowered.header.programs for op in program.ops for layer in layers(op)}
+    seen: dict[str, tuple[Array, Array]] = {}
 
-    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[module] = (inputs[0], output.clone())  # an in-place ReLU comes next
+    def watch(name: str, module: QConv2d | QLinear, x: Tensor) -> None:
+        # here, in the middle of the pass: what a chain (BAM) reads of the layers before is still there
+        latent = module.act_quant.latent(x) if isinstance(module.act_quant, BAM) else x
+        seen[name] = _channels_last(latent), _torch_sums(module, x)
 
-    hooks = [modules[layer.name][0].register_forward_hook(watch) for layer in packed.header.layers]
+    modules = {name: network.get_submodule(name) for name in listed}
+    coded = {name: m for name, m in modules.items() if isinstance(m, QConv2d | QLinear) and m.act_quant and m.weight_quant}
+    hooks = [
+        module.register_forward_hook(lambda module, inputs, _, name=name: watch(name, module, inputs[0]))
+        for name, module in coded.items()
+    ]
     try:
         network(x)
     finally:
         for hook in hooks:
             hook.remove()
-    checks = []
-    for layer in packed.header.layers:
-        module, (weight, act) = modules[layer.name]
-        equal, error = None, None
-        if weight is not None:
-            equal = bool(np.array_equal(weight.encode(module.weight).q.numpy(), packed.codes[layer.name]))
-        if module in seen and FULL_BITS not in (layer.w_bits, layer.a_bits) and act is not None:
-            x_in, out = seen[module]
-            error = _relative(_integer_output(packed, layer, act.encode(x_in).q.numpy()), out.numpy())
-        checks.append(LayerCheck(layer.name, layer.w_bits, layer.a_bits, equal, error))
-    return tuple(checks)
+    found = (_check_layer(layer, modules[name], lowered.tensors, seen.get(name)) for name, layer in listed.items())
+    return tuple(check for check in found if check is not None)
 
 
-def _integer_output(packed: PackedModel, layer: PackedLayer, a_codes: NDArray[Any]) -> NDArray[Any]:
-    """bias + scales * (codes conv codes): integers until the last step; float64, shaped as the layer's output."""
-    a_codes = a_codes.astype(np.int8 if layer.a_signed else np.uint8)
-    w_codes, w_scale = packed.codes[layer.name], packed.w_scale(layer).reshape(-1).astype(np.float64)
-    scale = w_scale * float(packed.tensors[layer.name + A_SCALE])
-    bias = packed.tensors.get(f"{layer.name}.bias", np.zeros(1, np.float32)).astype(np.float64)
-    if layer.stride is not None and layer.padding is not None:
-        sums = conv2d_int(a_codes, w_codes, layer.padding, layer.stride)  # (N, O, h, w)
-        return np.asarray(sums * scale.reshape(-1, 1, 1) + bias.reshape(-1, 1, 1))
-    # a linear layer is a 1x1 convolution of as many 1x1 pictures as there are tokens
-    tokens = a_codes.reshape(-1, layer.terms, 1, 1)
-    sums = conv2d_int(tokens, w_codes[..., None, None]).reshape(*a_codes.shape[:-1], -1)
-    return np.asarray(sums * scale + bias)
+def _check_layer(
+    layer: Conv | Linear, module: nn.Module, tensors: Mapping[str, Array], seen: tuple[Array, Array] | None
+) -> LayerCheck | None:
+    """seen: what the layer reads in torch, channels last, and torch's integer sums (..., planes * c_out)."""
+    if layer.act is None and isinstance(layer.weight, FloatWeight):
+        return None
+    equal, sums, different = None, 0, 0
+    turned = np.ones(1, np.int32)
+    if not isinstance(layer.weight, FloatWeight):
+        equal, turned = _compare_codes(_torch_codes(module), weight_codes(layer, tensors))
+    if seen is not None:
+        read, expected = seen
+        _, found = Layer(layer, tensors)(read)
+        if found is not None:
+            sums, different = found.size, int((found != expected * turned).sum())
+    return LayerCheck(layer.name, bits_of(layer.weight, layer.act), equal, sums, different)
 
 
-def _relative(found: NDArray[Any], expected: NDArray[Any]) -> float:
-    largest = float(np.abs(expected).max())
-    return float(np.abs(found - expected).max()) / largest if largest else float(np.abs(found).max())
+def _compare_codes(torch_codes: Array, file_codes: Array) -> tuple[bool, Array]:
+    """Whether they are equal, and per output channel (plane by plane) 1, or -1 where a negative factor turned them around."""
+    planes = torch_codes.reshape(-1, torch_codes.shape[-1])
+    stored = file_codes.reshape(planes.shape).astype(np.int64)
+    turned = np.where((planes == stored).all(1), 1, -1).astype(np.int32)
+    return bool((planes * turned[:, None] == stored).all()), turned
 
 
-def _difference(network: nn.Module, rebuilt: nn.Module, x: Tensor) -> NDArray[np.int16]:
+def _torch_codes(module: nn.Module) -> Array:
+    """(planes * c_out, terms) int64: the codes by which the fake-quantized weight is made; DoReFa's are odd numbers."""
+    codes = module.weight_quant.encode(module.weight)
+    q = codes.q.to(torch.int64)
+    if not isinstance(codes, SignCodes) and codes.offset is not None:
+        q = 2 * q - (2**codes.bits - 1)
+    planes = codes.planes if isinstance(codes, SignCodes) else 1
+    array: Array = q.reshape(planes * len(module.weight), -1).numpy()
+    return array
+
+
+def _torch_sums(module: QConv2d | QLinear, x: Tensor) -> Array:
+    """Integer sums of torch's codes, channels last, planes one behind the other; float64 is exact below 2^53."""
+    assert module.act_quant is not None
+    codes = module.act_quant.encode(x)
+    q = (codes.q[0] if isinstance(codes, SignCodes) else codes.q).double()
+    w = torch.from_numpy(_torch_codes(module)).double()
+    if isinstance(module, QConv2d):
+        sums = _channels_last(F.conv2d(q, w.view(len(w), *module.weight.shape[1:]), padding=module.padding))
+    else:
+        sums = _channels_last(q @ w.T)
+    return sums.astype(np.int32)
+
+
+def _channels_last(x: Tensor) -> Array:
+    """(1, c, h, w) -> (h, w, c); tokens (..., c) -> (n, c)."""
+    array: Array = (x[0].permute(1, 2, 0) if x.dim() == 4 else x.reshape(-1, x.shape[-1])).numpy()
+    return array
+
+
+def _difference(output: Tensor, found: Picture) -> NDArray[np.int16]:
     """Per output byte, in grey levels."""
-    ours, theirs = (_as_bytes(one(x)) for one in (network, rebuilt))
-    difference: NDArray[np.int16] = np.abs(ours - theirs)
+    difference: NDArray[np.int16] = np.abs(as_bytes(output).astype(np.int16) - found.astype(np.int16))
     return difference
 
 
-def _as_input(picture: Picture) -> Tensor:
-    return torch.tensor(picture).permute(2, 0, 1)[None].float() / 255  # (1, 3, h, w)
-
-
-def _as_bytes(output: Tensor) -> NDArray[np.int16]:
-    rounded: NDArray[np.int16] = (output.clamp(0, 1) * 255).round().to(torch.int16).numpy()
-    return rounded
-
-
-def _centre(picture: Picture, side: int) -> Picture:
-    top, left = (max(0, (size - side) // 2) for size in picture.shape[:2])
-    return picture[top : top + side, left : left + side]
+def _executor(model: Model) -> str:
+    """Which instructions ran: the kernels' sets, in the order of the layers."""
+    used = dict.fromkeys(kernel.isa if kernel.kernel != "numpy" else "numpy" for kernel in model.kernels())
+    return f"{type(model).__name__} ({', '.join(used)})"
