@@ -29,6 +29,7 @@ from qsr.runtime.packed.ops import (
     Swin,
     UniformAct,
 )
+from qsr.runtime.packed.reach import check_reach
 from qsr.runtime.packed.shapes import SMALLEST, Use, infer, uses
 from qsr.runtime.reference import accumulator_bound
 
@@ -44,6 +45,7 @@ def check(header: PackedHeader, tensors: Tensors) -> None:
     for number, program in enumerate(header.programs):
         at = f"programs[{number}]"
         values = infer(header, program, at)
+        check_reach(header, program, values)
         for place, (op, value) in enumerate(zip(program.ops, values)):
             here = f"{at}.ops[{place}]"
             _check_op(op, here)

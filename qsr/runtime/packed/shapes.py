@@ -5,6 +5,7 @@ A value is (channels, factor): a picture of h x w makes it (factor h, factor w, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -39,6 +40,8 @@ from qsr.runtime.packed.ops import (
 )
 
 MAX_FLOATS_PER_PIXEL = 1 << 16  # of one value, for each pixel of the picture: 256 KiB
+MAX_TERMS = 1 << 16  # products in one sum: 4096 channels of 3 x 3 are fewer
+MAX_WEIGHTS = 1 << 26  # of one program, planes counted: what the weights take unpacked is bounded, whatever the file's size
 SMALLEST = 2.0**-126  # float32's smallest normal number: what is divided by is no less, so that 1 / step is finite too
 MODES = ("mean", "spatial")  # of SignAct.scale, not names of tensors
 
@@ -77,6 +80,7 @@ def infer(header: PackedHeader, program: Program, at: str = "program") -> list[V
     """
     values: list[Value] = []
     used: set[int] = set()
+    weights = 0
     for number, op in enumerate(program.ops):
         here = f"{at}.ops[{number}]"
         sources = () if isinstance(op, Image) else op.inputs
@@ -96,6 +100,9 @@ def infer(header: PackedHeader, program: Program, at: str = "program") -> list[V
                 hint="no known network needs as many",
             )
         values.append(value)
+        weights += _weights(op, here)
+        if weights > MAX_WEIGHTS:
+            raise FormatError(f"{at}: has more than {MAX_WEIGHTS} weights", hint="no known network has as many")
     if values[-1] != (header.channels, header.scale):
         raise FormatError(
             f"{at}: the last operation makes {values[-1].channels} channels at {values[-1].factor} times the picture, "
@@ -127,12 +134,24 @@ def _value(op: Op, inputs: list[Value], header: PackedHeader, at: str) -> Value:
     return inputs[0]
 
 
+def _weights(op: Op, at: str) -> int:
+    """Numbers in the weights of an operation. Raises FormatError for sums that are too long."""
+    layers = [op] if isinstance(op, Conv) else [op.qkv, op.proj, op.fc1, op.fc2] if isinstance(op, Swin) else []
+    for layer in layers:
+        terms = math.prod(weight_shape(layer)[1:])
+        if terms > MAX_TERMS:
+            raise FormatError(f"{at}: sums of {terms} products, expected at most {MAX_TERMS}")
+    return sum(code_count(layer) for layer in layers)
+
+
 def _check_swin(op: Swin, channels: int, header: PackedHeader, at: str) -> None:
     _same(f"{at}.channels", op.channels, channels)
     if op.heads > channels or channels % op.heads:
         raise FormatError(f"{at}.heads: found {op.heads}, expected a divisor of {channels} channels")
     if op.shift >= op.window:
         raise FormatError(f"{at}.shift: found {op.shift}, expected less than the window of {op.window}")
+    if op.heads * op.window**2 > MAX_FLOATS_PER_PIXEL:
+        raise FormatError(f"{at}.heads: {op.heads} heads of windows of {op.window} take too much memory")
     if header.window % op.window:
         raise FormatError(f"{at}.window: found {op.window}, expected a divisor of the network's window of {header.window}")
     sizes = {"qkv": (channels, 3 * channels), "proj": (channels, channels)}
