@@ -21,6 +21,7 @@ VERBS = {
     "sensitivity": "sensitivity_verb",
     "allocate": "allocate_verb",
     "export": "export_verb",
+    "upscale": "upscale_verb",
     "complexity": "complexity_verb",
     "depth": "depth_verb",
     "leaderboard": "leaderboard_verb",
