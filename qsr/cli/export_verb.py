@@ -28,14 +28,20 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write a packed file, whose bytes are the bits, and prove that it holds the trained network."""
+    """Write a packed file, whose bytes are the bits, and prove that it holds the trained network; or an ONNX file."""
     import json
 
     from qsr.errors import OptionsError
-    from qsr.export.command import Wanted, export_packed
+    from qsr.export.command import Packing, export_packed
 
-    if not packed:
-        raise OptionsError("say what to export: --packed is available", hint=f"qsr export {model} --packed")
-    outcome = export_packed(model, out, Wanted(depth, floats, tail, calibration, pictures))
+    if packed == onnx:
+        raise OptionsError("say what to export: --packed or --onnx", hint=f"qsr export {model} --packed")
+    if onnx:
+        from qsr.export.onnx_command import export_onnx
+
+        made = export_onnx(model, out, Packing(depth, floats.value, tail.value, calibration))
+        typer.echo(json.dumps(made.to_json()) if as_json else made.text())
+        return
+    outcome = export_packed(model, out, Packing(depth, floats, tail, calibration, pictures))
     typer.echo(json.dumps(outcome.to_json()) if as_json else outcome.text())
     outcome.check()

@@ -21,7 +21,7 @@ from qsr.runtime.packed.ops import FloatWeight
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Packing:
     """How a network is packed.
 
     depth: one depth of several; None: all. floats: how full-precision weights are stored. tail: storage and arithmetic of
@@ -34,6 +34,9 @@ class Wanted:
     tail: Tail = "fp32"
     calibration: Path | None = None
     verify: Path | None = None
+
+
+PLAIN = Packing()
 
 
 @dataclass(frozen=True)
@@ -77,21 +80,19 @@ class Exported:
             raise FormatError("the packed file is not the trained network; the table says where", where=str(self.path))
 
 
-def export_packed(model: Path, out: Path | None = None, wanted: Wanted = Wanted()) -> Exported:
+def export_packed(model: Path, out: Path | None = None, how: Packing = PLAIN) -> Exported:
     """Write the packed file of a model file or experiment, atomically, and read it back.
 
     out: None writes NAME.qsr (NAME_depthN.qsr) beside the model file. Raises OptionsError, FormatError, DataError as the
     parts do; nothing is written then.
     """
     found = find_model(model)
-    suffix = f"_depth{wanted.depth}" if wanted.depth is not None else ""
+    suffix = f"_depth{how.depth}" if how.depth is not None else ""
     out = out or found.with_name(f"{found.stem}{suffix}.qsr")
     if out.exists() and out.samefile(found):
         raise OptionsError("the packed file would replace the model file itself", where=str(out), hint="choose another -o")
-    named = picture_files(wanted.verify) if wanted.verify is not None else []
-    network, info = load_model(found, depth=wanted.depth)
-    network, costs = _prepared(network, wanted)
-    lowered = lower(network, info, wanted.depth, wanted.floats, "fp16" if wanted.tail == "fp16" else "fp32")
+    named = picture_files(how.verify) if how.verify is not None else []
+    network, lowered, costs = _lowered(found, how)
     size = container.write(out, lowered.header, lowered.tensors)
     report = verify(network, lowered, out, (read_rgb(path) for path in named)) if named else None
     if report is None:
@@ -100,16 +101,29 @@ def export_packed(model: Path, out: Path | None = None, wanted: Wanted = Wanted(
     return Exported(out, found, found.stat().st_size, _coded_layers(lowered), measured, costs, report)
 
 
-def _prepared(network: nn.Module, wanted: Wanted) -> tuple[nn.Module, tuple[Cost, ...]]:
+def lowered_model(model: Path, how: Packing) -> tuple[Path, Lowered]:
+    """The model file of an experiment (or the file itself), and its network as operations; nothing is written."""
+    found = find_model(model)
+    return found, _lowered(found, how)[1]
+
+
+def _lowered(found: Path, how: Packing) -> tuple[nn.Module, Lowered, tuple[Cost, ...]]:
+    network, info = load_model(found, depth=how.depth)
+    network, costs = _prepared(network, how)
+    lowered = lower(network, info, how.depth, how.floats, "fp16" if how.tail == "fp16" else "fp32")
+    return network, lowered, costs
+
+
+def _prepared(network: nn.Module, how: Packing) -> tuple[nn.Module, tuple[Cost, ...]]:
     costs: list[Cost] = []
-    if not is_dynamic(network) and wanted.tail not in TAIL_BITS:
+    if not is_dynamic(network) and how.tail not in TAIL_BITS:
         return network, ()
-    pictures = calibration(wanted.calibration, network.scale)
+    pictures = calibration(how.calibration, network.scale)
     if is_dynamic(network):
         network, cost = fixed_choices(network, pictures)
         costs.append(cost)
-    if wanted.tail in TAIL_BITS:
-        network, cost = quantized_tail(network, wanted.tail, pictures)
+    if how.tail in TAIL_BITS:
+        network, cost = quantized_tail(network, how.tail, pictures)
         costs.append(cost)
     return network, tuple(costs)
 

@@ -22,7 +22,8 @@ import qsr
 from qsr.errors import OptionsError
 from qsr.export.onnx_builder import Builder
 from qsr.export.onnx_swin import Windows, swin
-from qsr.export.onnx_values import Tensors, layer_input, quantized, vector, weight
+from qsr.export.onnx_values import layer_input, quantized, weight
+from qsr.runtime.packed.codes import Tensors, vector
 from qsr.runtime.packed.ops import (
     Add,
     Affine,

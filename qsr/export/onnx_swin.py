@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from qsr.export.onnx_builder import Builder
-from qsr.export.onnx_values import Tensors, quantized, vector, weight
+from qsr.export.onnx_values import quantized, weight
+from qsr.runtime.packed.codes import Tensors, vector
 from qsr.runtime.packed.ops import Linear, Swin
 
 MASKED = -100.0

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qsr.export.onnx_builder import Builder
 from qsr.runtime.packed import codes
+from qsr.runtime.packed.codes import Tensors
 from qsr.runtime.packed.ops import Act, Conv, ElasticAct, Linear, SignAct, UniformAct, UniformWeight, Vector
-
-Tensors = dict[str, NDArray[Any]]
-
-
-def vector(value: Vector, count: int, tensors: Tensors) -> NDArray[np.float32]:
-    """(count,) float32."""
-    return tensors[value].astype(np.float32) if isinstance(value, str) else np.full(count, value, np.float32)
 
 
 def layer_input(op: Conv | Linear) -> Literal["qdq", "grid"]:
@@ -31,7 +24,7 @@ def weight(graph: Builder, op: Conv | Linear, tensors: Tensors) -> str:
     if isinstance(op, Conv) and layer_input(op) == "qdq":
         assert isinstance(op.weight, UniformWeight)
         q = codes.weight_codes(op, tensors).astype(np.int8)
-        scale = vector(op.weight.scale, op.c_out, tensors)
+        scale = codes.vector(op.weight.scale, op.c_out, tensors)
         zero = graph.constant(np.zeros(op.c_out, np.int8))
         return graph("DequantizeLinear", graph.constant(q, op.name + ".weight"), graph.constant(scale), zero, axis=0)
     dense = np.asarray(codes.dense(op, tensors), np.float32)
