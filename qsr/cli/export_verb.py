@@ -11,6 +11,7 @@ import typer
 def command(
     model: Annotated[Path, typer.Argument(help="Experiment folder or model file (*.safetensors).")],
     packed: Annotated[bool, typer.Option("--packed", help="Operations and weights at their bits (docs/format.md).")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="ONNX of any size, for other engines; takes a .qsr file too.")] = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="File to write; default: NAME.qsr beside the model file.")
     ] = None,

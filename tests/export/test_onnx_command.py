@@ -12,14 +12,13 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime" / "packed"))
-from build import conv_net  # noqa: E402
-
-from qsr.cli.main import app  # noqa: E402
-from qsr.errors import EnvironmentFault, FormatError, OptionsError  # noqa: E402
-from qsr.export import onnx_command  # noqa: E402
-from qsr.export.command import Wanted  # noqa: E402
-from qsr.export.onnx_command import export_onnx  # noqa: E402
-from qsr.runtime.packed import container  # noqa: E402
+from build import conv_net
+from qsr.cli.main import app
+from qsr.errors import EnvironmentFault, FormatError, OptionsError
+from qsr.export import onnx_command
+from qsr.export.command import Wanted
+from qsr.export.onnx_command import export_onnx
+from qsr.runtime.packed import container
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime" / "packed"))
 from build import conv_net, swin_net  # noqa: E402
-
 from qsr.export.onnx_builder import OPSET  # noqa: E402
 from qsr.export.onnx_graph import integer_layers, to_onnx  # noqa: E402
 from qsr.runtime.interpreter import Interpreter  # noqa: E402
