@@ -46,6 +46,7 @@ struct Portable {
   struct I {
     int32_t v[kLanes];
   };
+  static constexpr int kMost = 1;
   template <typename Function>
   static F each(Function function) noexcept {
     F out;
@@ -93,10 +94,13 @@ struct Portable {
     for (int i = 0; i < kLanes; ++i) bits |= static_cast<uint32_t>(a.v[i] < b.v[i]) << i;
     return bits;
   }
-  static void codes(const F& a, float lowest, float highest, int zero, uint8_t* target) noexcept {
+  template <int n>
+  static void codes(const F* v, const CodeSink& sink, uint8_t* target) noexcept {
+    static_assert(n == 1, "kMost");
+    const float lowest = static_cast<float>(sink.lowest), highest = static_cast<float>(sink.highest);
     for (int i = 0; i < kLanes; ++i) {
-      const float above = a.v[i] > lowest ? a.v[i] : lowest;  // NaN becomes `lowest`
-      target[i] = static_cast<uint8_t>(nearest(above < highest ? above : highest) + zero);
+      const float above = v[0].v[i] > lowest ? v[0].v[i] : lowest;  // NaN becomes `lowest`
+      target[i] = static_cast<uint8_t>(nearest(above < highest ? above : highest) + sink.zero);
     }
   }
 };

@@ -20,6 +20,7 @@ struct Avx2 {
   struct I {
     __m256i lo, hi;
   };
+  static constexpr int kMost = 2;
   static F load(const float* p) noexcept { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
   static F set(float value) noexcept { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
   static I load_int(const int32_t* p) noexcept {
@@ -55,17 +56,24 @@ struct Avx2 {
   static uint32_t less(I a, I b) noexcept {
     return pair(_mm256_castsi256_ps(_mm256_cmpgt_epi32(b.lo, a.lo)), _mm256_castsi256_ps(_mm256_cmpgt_epi32(b.hi, a.hi)));
   }
-  static __m256i code(__m256 v, float lowest, float highest, int zero) noexcept {
-    // max gives its second operand for NaN: `lowest`, as everywhere; clipped first, a conversion cannot overflow
-    const __m256 clipped = _mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(lowest)), _mm256_set1_ps(highest));
-    return _mm256_add_epi32(_mm256_cvtps_epi32(clipped), _mm256_set1_epi32(zero));
+  // 16 codes as int16: 0-3, 8-11, 4-7, 12-15
+  static __m256i words(F v, const CodeSink& sink) noexcept {
+    // min gives its second operand for NaN; what int32 does not hold, NaN too, becomes -2^31, and `lowest` here
+    const __m256 highest = _mm256_set1_ps(static_cast<float>(sink.highest));
+    const __m256i lo = _mm256_cvtps_epi32(_mm256_min_ps(highest, v.lo)), hi = _mm256_cvtps_epi32(_mm256_min_ps(highest, v.hi));
+    const __m256i lowest = _mm256_set1_epi16(static_cast<int16_t>(sink.lowest));
+    return _mm256_add_epi16(_mm256_max_epi16(_mm256_packs_epi32(lo, hi), lowest), _mm256_set1_epi16(static_cast<int16_t>(sink.zero)));
   }
-  static void codes(F v, float lowest, float highest, int zero, uint8_t* target) noexcept {
-    // packs works within halves: codes 0-3, 8-11, 4-7, 12-15 -> quarters put in order -> bytes
-    const __m256i words = _mm256_packs_epi32(code(v.lo, lowest, highest, zero), code(v.hi, lowest, highest, zero));
-    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(target),
-                     _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
+  template <int n>
+  static void codes(const F* v, const CodeSink& sink, uint8_t* target) noexcept {
+    // the packs work within halves: of each eight codes 4, then the next eight's 4; doublewords are put in order last
+    const __m256i bytes = _mm256_packus_epi16(words(v[0], sink), n == 2 ? words(v[n - 1], sink) : _mm256_setzero_si256());
+    const __m256i ordered = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    if constexpr (n == 2) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), ordered);
+    } else {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm256_castsi256_si128(ordered));
+    }
   }
 };
 

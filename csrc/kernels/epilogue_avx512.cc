@@ -17,6 +17,7 @@ namespace {
 struct Avx512 {
   using F = __m512;
   using I = __m512i;
+  static constexpr int kMost = 4;
   static F load(const float* p) noexcept { return _mm512_loadu_ps(p); }
   static F set(float value) noexcept { return _mm512_set1_ps(value); }
   static I load_int(const int32_t* p) noexcept { return _mm512_loadu_si512(p); }
@@ -32,11 +33,29 @@ struct Avx512 {
   }
   static uint32_t negative(F t) noexcept { return _mm512_cmp_ps_mask(t, _mm512_setzero_ps(), _CMP_LT_OQ); }
   static uint32_t less(I a, I b) noexcept { return _mm512_cmplt_epi32_mask(a, b); }
-  static void codes(F v, float lowest, float highest, int zero, uint8_t* target) noexcept {
-    // max gives its second operand for NaN: `lowest`, as everywhere; clipped first, a conversion cannot overflow
-    const F clipped = _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(lowest)), _mm512_set1_ps(highest));
-    const I code = _mm512_add_epi32(_mm512_cvtps_epi32(clipped), _mm512_set1_epi32(zero));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm512_cvtepi32_epi8(code));
+  template <int n>
+  static void codes(const F* v, const CodeSink& sink, uint8_t* target) noexcept {
+    // min gives its second operand for NaN; what int32 does not hold, NaN too, becomes -2^31, and `lowest` below
+    const F highest = _mm512_set1_ps(static_cast<float>(sink.highest));
+    I code[n];
+    for (int b = 0; b < n; ++b) code[b] = _mm512_cvtps_epi32(_mm512_min_ps(highest, v[b]));
+    const I lowest = _mm512_set1_epi16(static_cast<int16_t>(sink.lowest)), zero = _mm512_set1_epi16(static_cast<int16_t>(sink.zero));
+    const auto pair = [&](I a, I b) noexcept { return _mm512_add_epi16(_mm512_max_epi16(_mm512_packs_epi32(a, b), lowest), zero); };
+    // the packs work within quarters: of each block 4 codes, then the next block's 4; doublewords are put in order last
+    if constexpr (n == 4) {
+      const I bytes = _mm512_packus_epi16(pair(code[0], code[1]), pair(code[2], code[3]));
+      const I order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      _mm512_storeu_si512(target, _mm512_permutexvar_epi32(order, bytes));
+    } else {
+      const I bytes = _mm512_packus_epi16(pair(code[0], code[n - 1]), _mm512_setzero_si512());
+      const I order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+      const __m256i ordered = _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes));
+      if constexpr (n == 2) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), ordered);
+      } else {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm256_castsi256_si128(ordered));
+      }
+    }
   }
 };
 
