@@ -40,7 +40,7 @@ def command(
     if onnx:
         from qsr.export.onnx_command import export_onnx
 
-        made = export_onnx(model, out, Packing(depth, floats.value, tail.value, calibration))
+        made = export_onnx(model, out, Packing(depth, floats, tail, calibration))
         typer.echo(json.dumps(made.to_json()) if as_json else made.text())
         return
     outcome = export_packed(model, out, Packing(depth, floats, tail, calibration, pictures))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsr.errors import EnvironmentFault, FormatError, OptionsError
-from qsr.export.command import PLAIN, Wanted, lowered_model
+from qsr.export.command import PLAIN, Packing, lowered_model
 from qsr.files import write_atomic
 from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.packed import container
@@ -52,7 +52,7 @@ class ExportedOnnx:
         return "\n".join(lines)
 
 
-def export_onnx(model: Path, out: Path | None = None, wanted: Wanted = PLAIN) -> ExportedOnnx:
+def export_onnx(model: Path, out: Path | None = None, how: Packing = PLAIN) -> ExportedOnnx:
     """Write NAME.onnx (or `out`) atomically; model: experiment, model file or packed file (*.qsr).
 
     Raises OptionsError, FormatError as the parts do, EnvironmentFault without the package onnx, and FormatError where
@@ -65,9 +65,9 @@ def export_onnx(model: Path, out: Path | None = None, wanted: Wanted = PLAIN) ->
     if model.suffix == ".qsr":
         source, (header, tensors) = model, container.read(model)
     else:
-        source, lowered = lowered_model(model, wanted)
+        source, lowered = lowered_model(model, how)
         header, tensors = lowered.header, lowered.tensors
-    program = _program(header, wanted.depth)
+    program = _program(header, how.depth)
     out = out or source.with_suffix(".onnx")
     content = to_onnx(header, tensors, program).SerializeToString()
     difference = _difference(content, header, tensors, program)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,13 @@ from typer.testing import CliRunner
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "runtime" / "packed"))
-from build import conv_net
 from qsr.cli.main import app
 from qsr.errors import EnvironmentFault, FormatError, OptionsError
 from qsr.export import onnx_command
-from qsr.export.command import Wanted
+from qsr.export.command import Packing
 from qsr.export.onnx_command import export_onnx
 from qsr.runtime.packed import container
+from tests.runtime.packed.build import conv_net
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def test_without_onnx_one_line_says_what_to_install(packed: Path, monkeypatch: p
 
 def test_a_depth_that_is_not_there_is_named(packed: Path):
     with pytest.raises(OptionsError, match="depth 3"):
-        export_onnx(packed, wanted=Wanted(depth=3))
+        export_onnx(packed, how=Packing(depth=3))
 
 
 def test_the_verb_wants_exactly_one_of_the_two(packed: Path):
