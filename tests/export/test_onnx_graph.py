@@ -8,10 +8,10 @@ import pytest
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from qsr.export.onnx_builder import OPSET
-from qsr.export.onnx_graph import integer_layers, to_onnx
-from qsr.runtime.interpreter import Interpreter
-from tests.runtime.packed.build import conv_net, swin_net
+from qsr.export.onnx_builder import OPSET  # noqa: E402
+from qsr.export.onnx_graph import integer_layers, to_onnx  # noqa: E402
+from qsr.runtime.interpreter import Interpreter  # noqa: E402
+from tests.runtime.packed.build import conv_net, swin_net  # noqa: E402
 
 CONVOLUTIONAL = ("fp", "w2a2", "w3a3", "w4a4", "w8a8", "w2a4", "w1a1", "w1a1x2")
 
