@@ -1,0 +1,22 @@
+// Direct float convolutions for AVX2.
+#include "kernels/conv_rows.h"
+
+#if QSR_X86
+#include <immintrin.h>
+
+#include <cstring>
+#include <utility>
+
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 on its own _mm512_undefined_*, bug 105593
+QSR_TARGET_AVX2
+#include "kernels/lanes_avx2.h"
+
+#include "kernels/conv_float_rows.h"
+
+namespace qsr {
+
+extern const RowKernel conv_float_avx2 = {"conv_f32_avx2", Isa::kAvx2, Input::kFloat, 1, accept_any, direct_bytes, pack_direct, no_scratch, run_direct};
+
+}  // namespace qsr
+QSR_TARGET_END
+#endif
