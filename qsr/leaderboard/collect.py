@@ -191,12 +191,9 @@ def _baseline(session: Session) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, Any]:
-    from qsr.runtime.cpu import isa_flags, machine
+    from qsr.runtime.cpu import cpu_name, isa_flags
 
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(errors="replace").splitlines() if info.is_file() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), machine())
-    return {"cpu": model, "isa": " ".join(isa_flags()), "cores": os.cpu_count()}
+    return {"cpu": cpu_name(), "isa": " ".join(isa_flags()), "cores": os.cpu_count()}
 
 
 def _versions() -> dict[str, str]:

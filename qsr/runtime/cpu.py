@@ -24,6 +24,18 @@ def isa_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
     return ()
 
 
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor as it calls itself, with family and model (makers sell several generations under one name)."""
+    found: dict[str, str] = {}
+    for line in cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else ():
+        name, _, value = line.partition(":")
+        found.setdefault(name.strip(), value.strip())
+    if "model name" not in found:
+        return machine()
+    detail = [f"{key.split()[-1]} {found[key]}" for key in ("cpu family", "model") if key in found]
+    return f"{found['model name']} ({', '.join(detail)})" if detail else found["model name"]
+
+
 def machine() -> str:
     """Architecture and system in two words, for instance `x86_64 Linux`."""
     return f"{platform.machine()} {platform.system()}"

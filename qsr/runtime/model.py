@@ -57,7 +57,7 @@ class Model:
         self._threads = threads
         self._executors: dict[int | None, Executor] = {}  # by depth; filled when first asked for
         self._lock = Lock()
-        self._executor(None)
+        self.executor(None)
 
     @property
     def header(self) -> PackedHeader:
@@ -82,7 +82,7 @@ class Model:
 
     def kernels(self, depth: int | None = None) -> list[LayerKernel]:
         """Who computes each layer. Raises OptionsError for a depth that the file does not have."""
-        return self._executor(depth).kernels()
+        return self.executor(depth).kernels()
 
     # --- pictures ---------------------------------------------------------------------------------------------------
     def upscale(self, picture: NDArray[Any], tile: Tile = "auto", depth: int | None = None) -> NDArray[Any]:
@@ -122,11 +122,11 @@ class Model:
         rows, columns = self._tile(height, width, tile, depth)
         context, window = self._context(), self._header.window
         sizes = (min(up(core + 2 * context, window), up(size, window)) for core, size in ((rows, height), (columns, width)))
-        return self._executor(depth).memory(*sizes)
+        return self.executor(depth).memory(*sizes)
 
     # --- how ----------------------------------------------------------------------------------------------------------
     def _bands(self, feeder: Feeder, tile: Tile, depth: int | None) -> Iterator[NDArray[Any]]:
-        executor, scale, context, align = self._executor(depth), self.scale, self._context(), self._header.window
+        executor, scale, context, align = self.executor(depth), self.scale, self._context(), self._header.window
         rows, columns = self._tile(feeder.height, feeder.width, tile, depth)
         across = spans(up(feeder.width, align), columns, context, align)
         for down in spans(up(feeder.height, align), rows, context, align):
@@ -146,7 +146,7 @@ class Model:
 
     def _tile(self, height: int, width: int, tile: Tile, depth: int | None) -> tuple[int, int]:
         """Core sizes (rows, columns)."""
-        executor, window, context = self._executor(depth), self._header.window, self._context()
+        executor, window, context = self.executor(depth), self._header.window, self._context()
         tall, wide = up(height, window), up(width, window)
         if tile is None or (tile == "auto" and self.whole_picture):
             return self._refuse_memory(executor.memory(tall, wide), (tall, wide))
@@ -175,13 +175,15 @@ class Model:
             raise EnvironmentFault(f"a picture of {size[1]} x {size[0]} takes {need:,} bytes, there are {there:,}", hint=hint)
         return size
 
-    def _executor(self, depth: int | None) -> Executor:
+    def executor(self, depth: int | None = None) -> Executor:
+        """What runs the program of a depth (None: the first); made when first asked for. Raises OptionsError as `upscale`."""
         with self._lock:
             if depth not in self._executors:
-                self._executors[depth] = make_executor(self._header, self._tensors, self._program(depth), self._threads)
+                self._executors[depth] = make_executor(self._header, self._tensors, self.program(depth), self._threads)
             return self._executors[depth]
 
-    def _program(self, depth: int | None) -> Program:
+    def program(self, depth: int | None = None) -> Program:
+        """The operations of a depth (None: the first). Raises OptionsError for a depth that the file does not have."""
         if depth is None:
             return self._header.programs[0]
         for program in self._header.programs:

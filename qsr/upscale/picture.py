@@ -90,9 +90,14 @@ def read(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
         data = path.read_bytes()
     except OSError as fault:
         raise DataError(f"cannot read: {fault.strerror or fault}", where=str(path)) from fault
+    return from_bytes(data, str(path), max_pixels)
+
+
+def from_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode the contents of a file. where: what an error calls it. Raises DataError as `read`."""
     orientation = _orientation(data)
     # Pillow turns TIFF by itself, OpenCV 16-bit PNG; whether they do has changed with their versions
-    pixels = decode(_as_stored(data) if orientation != 1 else data, str(path), max_pixels)
+    pixels = decode(_as_stored(data) if orientation != 1 else data, where, max_pixels)
     pixels = np.ascontiguousarray(UPRIGHT.get(orientation, lambda x: x)(pixels))
     return _with_metadata(Picture(pixels), data)
 
