@@ -9,7 +9,6 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from qsr.evaluate.protocol import default
