@@ -104,8 +104,8 @@ void name_it(Isa isa, SwinLayer::Parts* p) noexcept {
   std::snprintf(p->name, sizeof(p->name), "swin_%s_%s", how, isa_name(isa));
 }
 
-SwinFunction function_of(Isa) noexcept {
-#if 0
+SwinFunction function_of(Isa isa) noexcept {
+#if QSR_X86
   if (isa == Isa::kAvx512) return run_swin_avx512;
   if (isa == Isa::kAvx2) return run_swin_avx2;
 #endif
@@ -139,7 +139,7 @@ size_t SwinWork::carve(const SwinLayer::Parts& parts, uint8_t* base) noexcept {
 Status SwinLayer::make(const SwinSpec& spec, Isa limit, std::unique_ptr<SwinLayer>* out) noexcept {
   Status status = check_extents(spec);
   if (!status.ok()) return status;
-  const Isa isa = std::min({limit, best_isa(), Isa::kPortable});
+  const Isa isa = std::min(limit, best_isa());
   try {
     auto parts = std::make_unique<Parts>();
     status = fill(spec, isa, parts.get());
