@@ -1,9 +1,10 @@
-// Direct float convolutions for AVX-512.
+// Float convolutions, direct and Winograd, for AVX-512.
 #include "kernels/conv_rows.h"
 
 #if QSR_X86
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -12,10 +13,12 @@ QSR_TARGET_AVX512
 #include "kernels/lanes_avx512.h"
 
 #include "kernels/conv_float_rows.h"
+#include "kernels/conv_float_wino.h"
 
 namespace qsr {
 
 extern const RowKernel conv_float_avx512 = {"conv_f32_avx512", Isa::kAvx512, Input::kFloat, 1, accept_any, direct_bytes, pack_direct, no_scratch, run_direct};
+extern const RowKernel conv_float_wino_avx512 = {"conv_f32_wino4_avx512", Isa::kAvx512, Input::kFloat, kTile, accept_wino, wino_bytes, pack_wino, wino_scratch, run_wino};
 
 }  // namespace qsr
 QSR_TARGET_END
