@@ -18,9 +18,10 @@ from qsr.data.resize import bicubic_upscale
 from qsr.evaluate.benchmark import SetResult, evaluate_set
 from qsr.evaluate.protocol import default
 from qsr.evaluate.upscale import upscale
-from qsr.export.command import Exported, export_packed
+from qsr.export.command import Exported, Packing, export_packed
 from qsr.options import load
 from qsr.report.crops import comparison
+from qsr.runtime.model import load as load_packed
 from qsr.train.run import train
 
 PHOTOS = Path("datasets/photos")
@@ -66,11 +67,11 @@ def run_demo(option_file: Path, overrides: tuple[str, ...] = (), say: Callable[[
     small = looks / f"{pair.name}_LR.png"
     write_png(small, pair.lr)
     say("4/5  export the packed file and compare it with the trained network")
-    exported = export_packed(outcome.folder, pictures=small)
+    exported = export_packed(outcome.folder, how=Packing(verify=small))
     exported.check()
 
-    say("5/5  upscale a held-out picture")
-    result = upscale(network, pair.lr)
+    say("5/5  upscale a held-out picture from the packed file, without torch")
+    result = load_packed(exported.path).upscale(pair.lr)
     picture, crops = looks / f"{pair.name}_x{options.scale}.png", looks / f"{pair.name}_compare.png"
     write_png(picture, result)
     write_png(crops, comparison(pair.lr, bicubic_upscale(pair.lr, options.scale), result, pair.hr, scale=options.scale))

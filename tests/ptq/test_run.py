@@ -9,7 +9,7 @@ from qsr import archs
 from qsr.archs.convert import load_start
 from qsr.archs.modelfile import load_model
 from qsr.errors import OptionsError
-from qsr.export.command import export_packed
+from qsr.export.command import Packing, export_packed
 from qsr.options import from_json
 from qsr.ptq.run import Ptq, model_path, ptq
 from qsr.ptq.source import Wanted
@@ -31,7 +31,7 @@ def test_the_result_is_an_ordinary_model_file(full_precision, pictures: Path, tm
     assert about["minutes"] >= 0
     assert about["start"] == "net_g_latest.safetensors"
     assert about["quantized"]["error"] == outcome.after.error > 0 == outcome.before.error
-    packed = export_packed(outcome.path, tmp_path / "net.qsr", pictures=pictures / "p0.png")
+    packed = export_packed(outcome.path, tmp_path / "net.qsr", Packing(verify=pictures / "p0.png"))
     assert packed.verified.passed
 
 
