@@ -23,3 +23,13 @@ def test_no_such_file_is_no_flag(tmp_path: Path) -> None:
 
 def test_machine_is_two_words() -> None:
     assert len(cpu.machine().split()) == 2
+
+
+def test_the_processor_is_named_with_its_generation(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text("vendor_id\t: X\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: Make 7\n\nmodel name\t: other\n")
+    assert cpu.cpu_name(file) == "Make 7 (family 25, model 17)"
+
+
+def test_a_processor_without_a_name_is_its_architecture(tmp_path: Path) -> None:
+    assert cpu.cpu_name(tmp_path / "missing") == cpu.machine()

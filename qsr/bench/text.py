@@ -1,0 +1,43 @@
+"""A benchmark as a person reads it: ours first, then the peers, then the layers."""
+
+from __future__ import annotations
+
+from qsr.bench.layers import LayerTime
+from qsr.bench.run import OURS, Bench
+
+
+def table(bench: Bench) -> str:
+    """Plain text. `times`: how many times as long as ours, the median of the rounds' ratios."""
+    width, height = bench.size
+    head = (
+        f"{bench.model}: {bench.file_bytes:,} bytes, x{bench.scale}, {bench.macs / 1e9:.1f} GMAC at {width}x{height}\n"
+        f"{bench.cpu}, {bench.threads} thread{'s' if bench.threads > 1 else ''}, "
+        f"{bench.timings[OURS].rounds} interleaved rounds\n"
+    )
+    names = max(len(name) for name in (*bench.timings, *bench.failed, "engine"))
+    lines = [head, f"  {'engine':<{names}}   median ms       min       max   times"]
+    for name, timing in bench.timings.items():
+        lines.append(
+            f"  {name:<{names}}  {timing.median:>10.1f}{timing.fastest:>10.1f}{timing.slowest:>10.1f}  {timing.ratio:>6.2f}"
+        )
+    lines += [f"  {name:<{names}}  failed: {why}" for name, why in bench.failed.items()]
+    if bench.layers:
+        lines += ["", layer_table(bench.layers)]
+    return "\n".join(lines)
+
+
+def layer_table(layers: tuple[LayerTime, ...]) -> str:
+    """One line per layer and a sum. GMAC/s is per core; the share is of this core's peak with those instructions."""
+    names = max(len(layer.name) for layer in layers)
+    kernels = max(len(layer.kernel) for layer in layers)
+    lines = [f"  {'layer':<{names}}  {'kernel':<{kernels}}  bits      core ms   GMAC    GMAC/s  share    MB"]
+    for layer in layers:
+        rate = f"{layer.rate / 1e9:>9.1f}" if layer.rate else f"{'-':>9}"
+        share = f"{100 * layer.share:>5.0f}%" if layer.share else f"{'-':>6}"
+        lines.append(
+            f"  {layer.name:<{names}}  {layer.kernel:<{kernels}}  {layer.bits:<6}  {1e3 * layer.seconds:>9.2f}"
+            f"{layer.macs / 1e9:>7.2f} {rate} {share} {layer.bytes / 1e6:>5.1f}"
+        )
+    total = sum(layer.seconds for layer in layers)
+    lines.append(f"  {'all':<{names}}  {'':<{kernels}}  {'':<6}  {1e3 * total:>9.2f}{sum(x.macs for x in layers) / 1e9:>7.2f}")
+    return "\n".join(lines)
