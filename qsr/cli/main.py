@@ -22,6 +22,8 @@ VERBS = {
     "allocate": "allocate_verb",
     "export": "export_verb",
     "upscale": "upscale_verb",
+    "bench": "bench_verb",
+    "serve": "serve_verb",
     "complexity": "complexity_verb",
     "depth": "depth_verb",
     "leaderboard": "leaderboard_verb",
@@ -56,7 +58,13 @@ def _root(
     """Options that every verb shares."""
 
 
-for _name, _module in VERBS.items():
+def _wanted() -> dict[str, str]:
+    """The verb that is called, or all: building the other verbs would take as long as enlarging a small picture."""
+    called = sys.argv[1] if len(sys.argv) > 1 else ""
+    return {called: VERBS[called]} if called in VERBS else VERBS
+
+
+for _name, _module in _wanted().items():
     _command = importlib.import_module(f"qsr.cli.{_module}").command
     if isinstance(_command, typer.Typer):
         app.add_typer(_command, name=_name)

@@ -80,3 +80,9 @@ def test_debug_shows_the_traceback(repository: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "FormatError: no-such-file: no such file or experiment" in done.stderr
+
+
+@pytest.mark.parametrize(("called", "loaded"), [("info", ["info"]), ("--help", list(main.VERBS)), ("trian", list(main.VERBS))])
+def test_only_the_verb_that_is_called_is_built(monkeypatch: pytest.MonkeyPatch, called: str, loaded: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["qsr", called, "train"])
+    assert list(main._wanted()) == loaded
