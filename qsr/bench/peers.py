@@ -79,7 +79,7 @@ def _mnn(model: bytes, x: NDArray[np.float32], threads: int, keep: ExitStack) ->
             found.getShape(), MNN.Halide_Type_Float, np.zeros(found.getShape(), np.float32), MNN.Tensor_DimensionType_Caffe
         )
         found.copyToHostTensor(host)
-        return np.asarray(host.getNumpyData())
+        return np.array(host.getNumpyData())  # a copy: the view dies with `host`
 
     return run
 
