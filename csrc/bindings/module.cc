@@ -86,6 +86,7 @@ void define_conv2d(py::module_& module) {
 }  // namespace
 
 void define_rows(py::module_& module);  // rows.cc
+void define_engine(py::module_& module);  // engine.cc
 void define_swin(py::module_& module);  // swin.cc
 void define_picture(py::module_& module);  // picture.cc
 void define_epilogue(py::module_& module);  // epilogue.cc
@@ -101,6 +102,7 @@ PYBIND11_MODULE(_kernels, module) {
   define_conv2d<uint8_t, int8_t>(module);
   define_conv2d<uint8_t, uint8_t>(module);
   define_rows(module);
+  define_engine(module);
   define_swin(module);
   define_picture(module);
   define_epilogue(module);

@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <new>
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "bindings/raise.h"
+#include "bindings/swin.h"
 #include "kernels/swin.h"
+#include "kernels/swin_parts.h"
 
 namespace py = pybind11;
 
@@ -81,6 +84,13 @@ class Reader {
   std::vector<py::object> kept_;
 };
 
+qsr::Isa isa_called(const std::string& name) {
+  for (qsr::Isa isa : {qsr::Isa::kPortable, qsr::Isa::kAvx2, qsr::Isa::kAvx512}) {
+    if (name == qsr::isa_name(isa)) return isa;
+  }
+  throw py::value_error("no instruction set is called " + name);
+}
+
 std::unique_ptr<qsr::SwinLayer> make(const py::dict& from, const std::string& isa) {
   Reader reader;
   qsr::SwinSpec spec;
@@ -111,11 +121,8 @@ std::unique_ptr<qsr::SwinLayer> make(const py::dict& from, const std::string& is
     operands.map = reader.act(Reader::dict(said, "map"), spec.heads);
     spec.operands = &operands;
   }
-  qsr::Isa limit = qsr::Isa::kPortable;
-  if (isa == qsr::isa_name(qsr::Isa::kAvx512)) limit = qsr::Isa::kAvx512;
-  if (isa == qsr::isa_name(qsr::Isa::kAvx2)) limit = qsr::Isa::kAvx2;
   std::unique_ptr<qsr::SwinLayer> layer;
-  qsr::raise_if_failed(qsr::SwinLayer::make(spec, limit, &layer));
+  qsr::raise_if_failed(qsr::SwinLayer::make(spec, isa_called(isa), &layer));
   return layer;
 }
 
@@ -137,12 +144,28 @@ double run(const qsr::SwinLayer& layer, Array<float> map, int window, int channe
   return taken.count();
 }
 
+// exp2 or gelu of each number, as the layers compute them.
+template <void (*qsr::SwinCode::*function)(float*, size_t) noexcept>
+py::array_t<float> each(const Array<float>& x, const std::string& isa) {
+  qsr::Isa used;
+  const qsr::SwinCode& code = qsr::swin_code(isa_called(isa), &used);
+  const size_t count = static_cast<size_t>(x.size());
+  std::vector<float> padded((count + 15) / 16 * 16);
+  std::copy(x.data(), x.data() + count, padded.begin());
+  (code.*function)(padded.data(), padded.size());
+  py::array_t<float> out(x.size());
+  std::copy(padded.begin(), padded.begin() + static_cast<py::ssize_t>(count), out.mutable_data());
+  return out;
+}
+
 struct Layer {
   std::unique_ptr<qsr::SwinLayer> layer;
   int window, channels;
 };
 
 }  // namespace
+
+std::shared_ptr<qsr::SwinLayer> swin_layer(const py::dict& from, qsr::Isa limit) { return make(from, qsr::isa_name(limit)); }
 
 void define_swin(py::module_& module) {
   py::class_<Layer>(module, "SwinLayer", "One fused Swin layer; made from a dictionary with the fields of swin.h's SwinSpec.")
@@ -156,4 +179,6 @@ void define_swin(py::module_& module) {
       .def("run", [](const Layer& l, Array<float> map, int first, int last) { return run(*l.layer, map, l.window, l.channels, first, last); },
            py::arg("map").noconvert(), py::arg("first") = 0, py::arg("last") = -1,
            "Windows first..last - 1 of the float32 map (h, w, channels), in place -> seconds.");
+  module.def("swin_exp2", &each<&qsr::SwinCode::exp2>, py::arg("x").noconvert(), py::arg("isa"), "2^x of each float32, as the Swin layers compute it.");
+  module.def("swin_gelu", &each<&qsr::SwinCode::gelu>, py::arg("x").noconvert(), py::arg("isa"), "GELU of each float32, as the Swin layers compute it.");
 }
