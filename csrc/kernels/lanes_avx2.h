@@ -26,10 +26,16 @@ inline F sub(F a, F b) noexcept { return _mm256_sub_ps(a, b); }
 inline F mul(F a, F b) noexcept { return _mm256_mul_ps(a, b); }
 inline F fma(F a, F b, F c) noexcept { return _mm256_fmadd_ps(a, b, c); }    // a b + c
 inline F fnma(F a, F b, F c) noexcept { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
-inline float sum(F a) noexcept {
-  __m128 half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+
+// out[i * stride + j] = sum over the lanes of x[i][j], i < 4, j < 3; out[i * stride + 3] = 0
+inline void fold(const F (*x)[3], float* out, size_t stride) noexcept {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const F two = add(_mm256_unpacklo_ps(x[i][0], x[i][1]), _mm256_unpackhi_ps(x[i][0], x[i][1]));
+    const F one = add(_mm256_unpacklo_ps(x[i][2], zero()), _mm256_unpackhi_ps(x[i][2], zero()));
+    const F half = add(_mm256_shuffle_ps(two, one, 0x44), _mm256_shuffle_ps(two, one, 0xee));
+    _mm_storeu_ps(out + static_cast<size_t>(i) * stride, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+  }
 }
 
 }  // namespace

@@ -24,7 +24,24 @@ inline F sub(F a, F b) noexcept { return _mm512_sub_ps(a, b); }
 inline F mul(F a, F b) noexcept { return _mm512_mul_ps(a, b); }
 inline F fma(F a, F b, F c) noexcept { return _mm512_fmadd_ps(a, b, c); }    // a b + c
 inline F fnma(F a, F b, F c) noexcept { return _mm512_fnmadd_ps(a, b, c); }  // c - a b
-inline float sum(F a) noexcept { return _mm512_reduce_add_ps(a); }
+
+// out[i * stride + j] = sum over the lanes of x[i][j], i < 4, j < 3; out[i * stride + 3] = 0
+inline void fold(const F (*x)[3], float* out, size_t stride) noexcept {
+  F quarter[4];  // every 128 bits: part of the three sums of pixel i, and 0
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const F two = add(_mm512_unpacklo_ps(x[i][0], x[i][1]), _mm512_unpackhi_ps(x[i][0], x[i][1]));
+    const F one = add(_mm512_unpacklo_ps(x[i][2], zero()), _mm512_unpackhi_ps(x[i][2], zero()));
+    quarter[i] = add(_mm512_shuffle_ps(two, one, 0x44), _mm512_shuffle_ps(two, one, 0xee));
+  }
+  const F a = add(_mm512_shuffle_f32x4(quarter[0], quarter[1], 0x44), _mm512_shuffle_f32x4(quarter[0], quarter[1], 0xee));
+  const F b = add(_mm512_shuffle_f32x4(quarter[2], quarter[3], 0x44), _mm512_shuffle_f32x4(quarter[2], quarter[3], 0xee));
+  const F sums = add(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  _mm_storeu_ps(out, _mm512_castps512_ps128(sums));
+  _mm_storeu_ps(out + stride, _mm512_extractf32x4_ps(sums, 1));
+  _mm_storeu_ps(out + 2 * stride, _mm512_extractf32x4_ps(sums, 2));
+  _mm_storeu_ps(out + 3 * stride, _mm512_extractf32x4_ps(sums, 3));
+}
 
 }  // namespace
 }  // namespace qsr
