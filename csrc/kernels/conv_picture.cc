@@ -64,7 +64,11 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
   const Aligned taps(4 * padded * static_cast<size_t>(conv.kh * conv.kw));
   if (!rows.data || !packed.data || !acc.data || !scratch.data || !taps.data) return failure(Code::kArgument, "out of memory");
 
-  std::memset(rows.data, conv.zero(), row_count * row_bytes);
+  // slack, sums and scratch may hold anything: here not-a-number, 255 and -1
+  std::memset(rows.data, 0xff, row_count * row_bytes);
+  for (size_t row = 0; row < row_count; ++row) std::memset(rows.bytes() + row * row_bytes, conv.zero(), columns * stride);
+  std::memset(acc.data, 0xff, 4 * sum_row * static_cast<size_t>(kernel.tile_rows));
+  std::memset(scratch.data, 0xff, kernel.scratch_bytes(conv, width));
   for (int y = 0; y < height; ++y) {
     uint8_t* row = rows.bytes() + static_cast<size_t>(y + above) * row_bytes + static_cast<size_t>(conv.kw / 2) * stride;
     for (int x = 0; x < width; ++x) {
