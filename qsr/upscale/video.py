@@ -24,6 +24,7 @@ MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 CODECS = {".webm": ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1"})}
 H264 = ("libx264", {"crf": "17", "preset": "medium"})
 COPIED = ("audio", "subtitle")
+WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
 UNKNOWN, BT709, BT601 = 2, 1, 6  # of ITU-T H.273, matrix coefficients
 HD_HEIGHT = 720  # from there on a video that does not say is BT.709
 EXACTLY = 0x4 | 0x2000 | 0x4000 | 0x40000  # swscale: bicubic, colours at full width, rounded; the default darkens by 2 / 255
@@ -53,9 +54,9 @@ def upscale_video(
             read = stack.enter_context(_opened(av, stack, source))
             made = stack.enter_context(av.open(handle, "w", format=MUXERS[suffix]))
             return _Recoding(av, read, made, suffix, mark)(lambda rgb: enlarge(network, rgb, way, tick))
-    except (av.FFmpegError, ValueError) as fault:
-        # FFmpeg's errors are OSErrors too; those of the system come from our own open file and mean the output
-        if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG):
+    except (av.FFmpegError, OSError, ValueError) as fault:
+        # FFmpeg's errors are OSErrors too; these of the system can only have come from writing
+        if isinstance(fault, OSError) and fault.errno in WRITING:
             raise OSError(fault.errno, fault.strerror) from fault
         text = getattr(fault, "strerror", None) or str(fault)
         raise DataError(f"cannot recode: {text}", where=str(source), hint="replace or remove the file") from fault

@@ -56,7 +56,7 @@ def test_a_strip_stays_within_its_bytes(scale: int) -> None:
     assert tile >= large.LEAST_TILE
     assert tile * 32768 * 3 * scale**2 <= large.STRIP_BYTES
     floats = bounded_tile(Nearest(scale), (32768, 32768, 3), np.dtype(np.uint16), Way())
-    assert large.LEAST_TILE <= floats
+    assert floats >= large.LEAST_TILE
     assert floats < tile or tile == large.LEAST_TILE
     assert bounded_tile(Nearest(), (32768, 32768, 3), np.dtype(np.uint8), Way(tile=48)) == 48
 
