@@ -23,7 +23,8 @@ FLOORS = {
     **dict.fromkeys(("evaluate", "export"), 4),
     **dict.fromkeys(("train", "report", "ptq", "zoo"), 5),
     **dict.fromkeys(("leaderboard", "upscale"), 6),
-    "cli": 7,
+    **dict.fromkeys(("bench", "serve"), 7),
+    "cli": 8,
 }
 # within a floor: everybody may raise errors, validation draws its crops with report, an export measures what its tail costs
 LEVEL_ARROWS = {("spec", "errors"), ("files", "errors"), ("train", "report"), ("export", "evaluate")}
