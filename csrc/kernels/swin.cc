@@ -104,15 +104,16 @@ void name_it(Isa isa, SwinLayer::Parts* p) noexcept {
   std::snprintf(p->name, sizeof(p->name), "swin_%s_%s", how, isa_name(isa));
 }
 
-SwinFunction function_of(Isa isa) noexcept {
-#if QSR_X86
-  if (isa == Isa::kAvx512) return run_swin_avx512;
-  if (isa == Isa::kAvx2) return run_swin_avx2;
-#endif
-  return run_swin_portable;
-}
-
 }  // namespace
+
+const SwinCode& swin_code(Isa limit, Isa* isa) noexcept {
+  *isa = std::min(limit, best_isa());
+#if QSR_X86
+  if (*isa == Isa::kAvx512) return swin_avx512;
+  if (*isa == Isa::kAvx2) return swin_avx2;
+#endif
+  return swin_portable;
+}
 
 size_t SwinWork::carve(const SwinLayer::Parts& parts, uint8_t* base) noexcept {
   const size_t row = parts.padded() * sizeof(float);
@@ -139,12 +140,13 @@ size_t SwinWork::carve(const SwinLayer::Parts& parts, uint8_t* base) noexcept {
 Status SwinLayer::make(const SwinSpec& spec, Isa limit, std::unique_ptr<SwinLayer>* out) noexcept {
   Status status = check_extents(spec);
   if (!status.ok()) return status;
-  const Isa isa = std::min(limit, best_isa());
+  Isa isa;
+  const SwinCode& code = swin_code(limit, &isa);
   try {
     auto parts = std::make_unique<Parts>();
     status = fill(spec, isa, parts.get());
     if (!status.ok()) return status;
-    parts->run = function_of(isa);
+    parts->code = &code;
     name_it(isa, parts.get());
     out->reset(new SwinLayer(std::move(parts)));
   } catch (const std::bad_alloc&) {
@@ -161,7 +163,7 @@ int SwinLayer::windows(int h, int w) const noexcept { return (h / parts_->window
 const char* SwinLayer::kernel() const noexcept { return parts_->name; }
 
 void SwinLayer::run(float* map, int h, int w, int first, int last, void* scratch) const noexcept {
-  parts_->run(*parts_, map, h, w, first, last, scratch);
+  parts_->code->run(*parts_, map, h, w, first, last, scratch);
 }
 
 }  // namespace qsr

@@ -103,9 +103,7 @@ struct BitsDot {
 
 }  // namespace
 
-void run_swin_avx512(const SwinLayer::Parts& parts, float* map, int h, int w, int first, int last, void* scratch) noexcept {
-  run_windows(parts, map, h, w, first, last, scratch);
-}
+extern const SwinCode swin_avx512 = {run_windows, exp2_all, gelu_all};
 
 }  // namespace qsr
 

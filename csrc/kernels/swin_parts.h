@@ -1,4 +1,4 @@
-// What a SwinLayer holds, and the functions that run it, one per instruction set.
+// What a SwinLayer holds, and the code that runs it.
 #pragma once
 
 #include "kernels/linear_pack.h"
@@ -6,11 +6,17 @@
 
 namespace qsr {
 
-using SwinFunction = void (*)(const SwinLayer::Parts&, float* map, int h, int w, int first, int last, void* scratch) noexcept;
+// One instruction set's code.
+struct SwinCode {
+  void (*run)(const SwinLayer::Parts&, float* map, int h, int w, int first, int last, void* scratch) noexcept;
+  // In place, for tests; count a multiple of 16.
+  void (*exp2)(float* x, size_t count) noexcept;
+  void (*gelu)(float* x, size_t count) noexcept;
+};
+extern const SwinCode swin_portable, swin_avx2, swin_avx512;
 
-void run_swin_portable(const SwinLayer::Parts&, float* map, int h, int w, int first, int last, void* scratch) noexcept;
-void run_swin_avx2(const SwinLayer::Parts&, float* map, int h, int w, int first, int last, void* scratch) noexcept;
-void run_swin_avx512(const SwinLayer::Parts&, float* map, int h, int w, int first, int last, void* scratch) noexcept;
+// The code for `limit` or the best below it that this processor runs; *isa: whose it is.
+const SwinCode& swin_code(Isa limit, Isa* isa) noexcept;
 
 constexpr int kTokenPad = 16;   // tokens of a window are rounded up to this
 constexpr int kKeyBlock = 4;    // keys at a time in attention
@@ -25,7 +31,7 @@ struct SwinLayer::Parts {
   Buffer<float> bias;                        // [head][key, round_up(n, kKeyBlock)][query, padded()] * log2 e
   bool has_operands = false;
   Act q, k, v, map;
-  SwinFunction run = nullptr;
+  const SwinCode* code = nullptr;
   char name[48] = {0};
 
   int tokens() const noexcept { return window * window; }

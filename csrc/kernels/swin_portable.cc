@@ -74,8 +74,6 @@ inline void transpose(V (&v)[kLanes]) noexcept {
 
 }  // namespace
 
-void run_swin_portable(const SwinLayer::Parts& parts, float* map, int h, int w, int first, int last, void* scratch) noexcept {
-  run_windows(parts, map, h, w, first, last, scratch);
-}
+extern const SwinCode swin_portable = {run_windows, exp2_all, gelu_all};
 
 }  // namespace qsr
