@@ -55,7 +55,7 @@ $(VENV)/.base-$(KEY): | $(BIN)/python
 
 $(VENV)/.run-$(KEY): $(VENV)/.base-$(KEY)
 	$(call step,qsr with its C++ kernels and its requirements)
-	@$(PIP) install --no-build-isolation -c constraints.txt -e .
+	@$(PIP) install --no-build-isolation -c constraints.txt -e '.[train]'
 	@$(BIN)/python -c 'import cv2' || { echo "opencv needs two system libraries: apt-get install libgl1 libglib2.0-0"; exit 1; }
 	@$(BIN)/python -c 'from qsr.runtime import backend_info as i; print("   kernels:", i().name, "-", i().reason)'
 	@rm -f $(VENV)/.run-* && touch $@

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from qsr.errors import QsrError
+from qsr.errors import EnvironmentFault, QsrError
 
 # verb -> its module; the module's `command` is a function (a verb) or a typer.Typer (a group of verbs)
 VERBS = {
@@ -33,6 +33,9 @@ VERBS = {
     "options": "options_verb",
     "data": "data_verb",
 }
+
+# Import names of the extra `train`: an installation that only runs packed networks goes without them.
+TRAINING_PACKAGES = ("torch", "pydantic", "yaml", "cv2", "skimage", "scipy", "numba", "tensorboard")
 
 app = typer.Typer(
     name="qsr",
@@ -87,6 +90,12 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("qsr: interrupted", err=True)
         sys.exit(130)
+    except ModuleNotFoundError as fault:
+        if debug or (fault.name or "").partition(".")[0] not in TRAINING_PACKAGES:
+            raise
+        missing = EnvironmentFault(f"this needs {fault.name}, which is not installed", hint="pip install 'qsr[train]'")
+        typer.echo(f"qsr: {missing}", err=True)
+        sys.exit(missing.exit_code)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import qsr
 from qsr.cli import main
-from qsr.errors import DataError, NumericalError, OptionsError, QsrError
+from qsr.errors import DataError, EnvironmentFault, NumericalError, OptionsError, QsrError
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, fault: BaseException, *arguments: str) -> int:
@@ -86,3 +86,17 @@ def test_debug_shows_the_traceback(repository: Path) -> None:
 def test_only_the_verb_that_is_called_is_built(monkeypatch: pytest.MonkeyPatch, called: str, loaded: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["qsr", called, "train"])
     assert list(main._wanted()) == loaded
+
+
+def test_a_package_of_the_training_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch.nn")
+    assert run_main(monkeypatch, missing) == EnvironmentFault.exit_code
+    assert "this needs torch.nn, which is not installed (pip install 'qsr[train]')" in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_in_an_import_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = ModuleNotFoundError("No module named 'qsr.nothing'", name="qsr.nothing")
+    monkeypatch.setattr(main, "app", lambda: (_ for _ in ()).throw(fault))
+    monkeypatch.setattr(sys, "argv", ["qsr"])
+    with pytest.raises(ModuleNotFoundError):
+        main.main()
