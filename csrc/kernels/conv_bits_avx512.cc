@@ -29,7 +29,7 @@ namespace qsr {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kStrip = 64;  // pixels for which all outputs are made before the next pixels: their sums stay in L1
+constexpr int kStrip = 128;  // pixels for which all outputs are made before the next pixels: their sums stay in L1
 
 bool by_columns(const RowConv& conv) noexcept { return conv.kh == 3 && conv.kw == 3; }
 
