@@ -20,7 +20,12 @@ REQUIRED = os.environ.get("QSR_REQUIRE_KERNELS") == "1"
 CSRC = Path("csrc")
 ZOO = Path("experiments", "zoo")
 HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
+LINKING = ["-Wl,-z,relro,-z,now"] if sys.platform == "linux" else []
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
+# QSR_SANITIZE=address,undefined or thread: what `make sanitize` builds (in a copy of the tree; slow, for tests only)
+SANITIZE = os.environ.get("QSR_SANITIZE", "")
+CHECKS = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"] if SANITIZE else []
+OPTIMISE = "-O1" if SANITIZE else "-O3"
 
 
 class BuildKernels(build_ext):
@@ -44,7 +49,7 @@ class BuildPackage(build_py):
             target = Path(self.build_lib, "qsr", "zoo", "models")
             self.mkpath(str(target))
             for path in sorted(ZOO.iterdir()):
-                if path.suffix in (".json", ".md", ".safetensors"):
+                if path.suffix in (".json", ".md", ".safetensors", ".qsr"):
                     shutil.copyfile(path, target / path.name)
 
 
@@ -54,7 +59,8 @@ kernels = Pybind11Extension(
     include_dirs=[str(CSRC)],
     depends=sorted(str(path) for path in CSRC.rglob("*.h")),
     cxx_std=17,
-    extra_compile_args=["-O3", *HARDENING, *WARNINGS],
+    extra_compile_args=[OPTIMISE, "-pthread", *([] if SANITIZE else HARDENING), *WARNINGS, *CHECKS],
+    extra_link_args=["-pthread", *LINKING, *CHECKS[:1]],
 )
 # setuptools then accepts that the shared object is missing after the build
 kernels.optional = not REQUIRED
