@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsr.errors import FormatError
-from qsr.runtime.bits import code_range, unpack_bits
+from qsr.runtime.bits import code_range
 from qsr.runtime.packed.codes import Tensors, weight_shape
 from qsr.runtime.packed.ops import (
     Act,
@@ -154,14 +154,34 @@ def _check_codes(use: Use, data: NDArray[np.uint8]) -> None:
     if spare and int(data[-1]) >> (8 - spare):
         raise FormatError(f"tensor {use.tensor!r}: the {spare} padding bits behind the last code are not zero")
     if use.narrow:
-        lowest = -(1 << (use.bits - 1))
-        # a piece holds a whole number of codes: 8 of them take `bits` bytes
-        step = PIECE // 8 * use.bits
-        for begin in range(0, data.size, step):
-            piece = data[begin : begin + step]
-            count = min(use.count - begin * 8 // use.bits, piece.size * 8 // use.bits)
-            if unpack_bits(piece, count, use.bits, signed=True).min() == lowest:
-                raise FormatError(f"tensor {use.tensor!r}: holds the code {lowest}, which is left out (narrow)")
+        step = PIECE // 8 * use.bits  # a whole number of codes: 8 of them take `bits` bytes
+        if any(holds_lowest(data[begin : begin + step], use.bits) for begin in range(0, data.size, step)):
+            lowest = -(1 << (use.bits - 1))
+            raise FormatError(f"tensor {use.tensor!r}: holds the code {lowest}, which is left out (narrow)")
+
+
+def holds_lowest(data: NDArray[np.uint8], bits: int) -> bool:
+    """Whether a stream holds the code -2^(bits - 1): the highest bit set, the others not. 64 bits at a time.
+
+    Moving the stream up by 1 to bits - 1 brings each of a code's lower bits to the place of its highest. Where codes lie
+    across two words, what one loses at its end comes in at the beginning of the next.
+
+    >>> holds_lowest(np.array([0b01_11_00_11], np.uint8), 2), holds_lowest(np.array([0b01_10_00_11], np.uint8), 2)
+    (False, True)
+    """
+    period = bits if 8 % bits else 1  # words after which the places of the codes repeat
+    padded = np.zeros(-(-data.size // (8 * period)) * 8 * period, np.uint8)
+    padded[: data.size] = data
+    words = padded.view("<u8")
+    lower = words << np.uint64(1)
+    for places in range(1, bits):
+        if places > 1:
+            lower |= words << np.uint64(places)
+        if period > 1:
+            lower[1:] |= words[:-1] >> np.uint64(64 - places)
+    stream = sum(1 << place for place in range(bits - 1, 64 * period, bits))
+    highest = np.array([stream >> 64 * word & 0xFFFF_FFFF_FFFF_FFFF for word in range(period)], np.uint64)
+    return bool(((words & ~lower).reshape(-1, period) & highest).any())
 
 
 def _pieces(found: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:

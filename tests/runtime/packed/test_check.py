@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qsr.errors import FormatError
 from qsr.runtime.packed import check as module
-from qsr.runtime.packed.check import check
+from qsr.runtime.packed.check import check, holds_lowest
 from qsr.runtime.packed.codes import pack_codes
 from qsr.runtime.packed.ops import (
     Bilinear,
@@ -265,6 +267,18 @@ def test_narrow_codes_are_found_in_every_piece(monkeypatch: pytest.MonkeyPatch) 
             codes[place] = -(1 << (bits - 1))
             with pytest.raises(FormatError, match=f"{name}.*holds the code {codes[place]}"):
                 check(header, {**tensors, name: pack_codes(codes, bits)})
+
+
+@given(st.integers(2, 8), st.integers(1, 100), st.integers(0, 2**32 - 1))
+def test_the_lowest_code_is_found(bits: int, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    top = 1 << (bits - 1)
+    codes = rng.integers(-top, top, count)
+    assert holds_lowest(pack_codes(codes, bits), bits) == (codes == -top).any()
+    codes[codes == -top] = rng.integers(1 - top, top)
+    assert not holds_lowest(pack_codes(codes, bits), bits)
+    codes[rng.integers(count)] = -top
+    assert holds_lowest(pack_codes(codes, bits), bits)
 
 
 def test_a_tensor_may_serve_several_programs() -> None:
