@@ -58,6 +58,7 @@ def command(
         def tell(outcome: batch.Outcome) -> None:
             outcomes.append(outcome)
             screen.say(outcome.line(), outcome.state == "failed")
+            screen.step()
 
         try:
             if executor == "ray":
@@ -68,7 +69,7 @@ def command(
                 batch.run(network, work.jobs, how, tell, screen.tick)
         finally:
             summary = batch.Summary.of(outcomes, len(work.faults))
-            screen.say(summary.line(time.perf_counter() - begun), False)
+            screen.say(summary.line(time.perf_counter() - begun))
     if summary.exit_code:
         raise typer.Exit(summary.exit_code)
 
@@ -127,12 +128,15 @@ class _Screen:
         if self._progress:
             self._progress.stop()
 
-    def say(self, line: str, failed: bool) -> None:
+    def say(self, line: str, failed: bool = False) -> None:
         if self._progress:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-            self._progress.advance(self._task)
         else:
             typer.echo(line, err=failed)
+
+    def step(self) -> None:
+        if self._progress:
+            self._progress.advance(self._task)
 
     def tick(self, pixels: int) -> None:
         self._pixels += pixels

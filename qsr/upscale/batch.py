@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qsr.errors import DataError, EnvironmentFault, QsrError
 from qsr.upscale.enlarge import Network, Tick, Way, enlarge, silent
 from qsr.upscale.names import PICTURES, Job, check_inside, printable
 from qsr.upscale.target import disk_is_full, new_token, replacing, sweep
+
+if TYPE_CHECKING:
+    from qsr.upscale.picture import Outline
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,7 @@ def _picture(network: Network, job: Job, how: How, tick: Tick) -> tuple[int, int
         with replacing(job.target, how.token) as temporary, open(temporary, "wb") as handle:
             done = large.upscale_large(network, job.source, handle, kind, how.mark, how.way, tick)
         return (*done, 1)
+    _refuse_memory(shape, network.scale)
     picture = read(job.source)
     if kind == "jpg" and picture.alpha:
         picture = Picture(without_alpha(picture.pixels), picture.icc, picture.exif)
@@ -142,6 +148,18 @@ def _picture(network: Network, job: Job, how: How, tick: Tick) -> tuple[int, int
     with replacing(job.target, how.token) as temporary, open(temporary, "wb") as handle:
         save(handle, Picture(pixels, picture.icc, picture.exif), kind, how.mark, how.quality)
     return height, width, 1
+
+
+def _refuse_memory(shape: Outline, scale: int) -> None:
+    """DataError where reading and writing at once would take more memory than there is: better than being killed for it."""
+    # the pixels read; the result twice, once being written
+    needed = shape.width * shape.height * 3 * shape.itemsize * (1 + 2 * scale**2)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise DataError(
+            f"needs {needed / 2**30:.1f} GiB of memory, there are {there / 2**30:.1f}",
+            hint="pip install 'qsr[large]' and --format png or tiff: rows by rows",
+        )
 
 
 def _video(network: Network, job: Job, how: How, tick: Tick) -> tuple[int, int, int]:

@@ -72,6 +72,9 @@ def outline(path: Path) -> Outline:
             handle.seek(0)
             big = head[:4] in BIG_TIFF
             picture: ImageFile = TiffImageFile(handle) if big else open_handle(handle)
+            if picture.format in ("PNG", "WEBP") and getattr(picture, "n_frames", 1) > 1:
+                # of a TIFF the first page is the picture; the others are often smaller copies
+                raise DataError("an animation, expected one picture", where=str(path), hint="make a video of it")
             width, height = quick_size(head) or picture.size
             return Outline(width, height, 2 if bits_per_channel(head, picture) == 16 else 1, big)
     except _HEADER_ERRORS as fault:

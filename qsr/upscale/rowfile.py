@@ -10,9 +10,12 @@ Both need no more memory than what they are given at once plus one strip.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
-from typing import BinaryIO, Protocol
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,7 +23,9 @@ from numpy.typing import DTypeLike, NDArray
 STRIP_BYTES = 1 << 20  # of a TIFF strip before compression
 CLASSIC_TIFF = 0xF000_0000  # more raw bytes than this are written as BigTIFF, whose offsets have 64 bits
 PNG_COLOURS = {1: 0, 2: 4, 3: 2, 4: 6}
-LEVEL = 3  # zlib's; for photographs 6 takes four times the time of 3 and saves 6 % of the bytes
+LEVEL = 2
+"""zlib's. Of a photograph's rows 2 packs 63 MB a second into 44 %, 3: 38 MB into 42 %, 6: 14 MB into 40 %."""
+AHEAD = 8  # strips of a TIFF that are compressed or waiting to be
 
 
 class RowFile(Protocol):
@@ -95,6 +100,9 @@ class TiffRows:
         self._waiting: list[NDArray[np.unsignedinteger]] = []
         self._n_waiting = 0
         self._strips: list[tuple[int, int]] = []  # (offset, bytes)
+        # zlib lets go of the interpreter, and strips do not depend on each other
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        self._packing: deque[Future[bytes]] = deque()
         self._description, self._icc = description, icc
         handle.write(b"II\x2b\0\x08\0\0\0" + bytes(8) if self._big else b"II\x2a\0" + bytes(4))
 
@@ -118,14 +126,20 @@ class TiffRows:
         _check_complete(self._left)
         if self._n_waiting:
             self._strip(np.concatenate(self._waiting))
+        self._put(0)
+        self._pool.shutdown()
         self._directory()
 
     def _strip(self, rows: NDArray[np.unsignedinteger]) -> None:
-        differences = rows.astype(self._dtype)  # a copy
-        differences[:, 1:] -= rows[:, :-1]  # modulo 2^8 or 2^16
-        packed = zlib.compress(differences.tobytes(), LEVEL)
-        self._strips.append((self._handle.tell(), len(packed)))
-        self._handle.write(packed)
+        self._packing.append(self._pool.submit(_packed_strip, rows, self._dtype))
+        self._put(AHEAD)
+
+    def _put(self, most: int) -> None:
+        """Write strips, in order, until at most so many are left."""
+        while len(self._packing) > most:
+            packed = self._packing.popleft().result()
+            self._strips.append((self._handle.tell(), len(packed)))
+            self._handle.write(packed)
 
     def _directory(self) -> None:
         width, channels = self._shape
@@ -161,6 +175,12 @@ class TiffRows:
 
     def _align(self) -> None:
         self._handle.write(bytes(-self._handle.tell() % 8))
+
+
+def _packed_strip(rows: NDArray[np.unsignedinteger], dtype: np.dtype[Any]) -> bytes:
+    differences = rows.astype(dtype)  # a copy
+    differences[:, 1:] -= rows[:, :-1]  # modulo 2^8 or 2^16
+    return zlib.compress(differences.data, LEVEL)
 
 
 def _check(rows: NDArray[np.unsignedinteger], shape: tuple[int, int], left: int) -> None:

@@ -111,7 +111,8 @@ def test_a_bar_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     with upscale_verb._Screen(2) as screen:
         screen.tick(1000)
-        screen.say("[red]a.png[/red]", False)
+        screen.say("[red]a.png[/red]")
+        screen.step()
         assert screen._progress is not None
         assert screen._progress.tasks[0].completed == 1
 

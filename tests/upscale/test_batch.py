@@ -204,6 +204,14 @@ def test_larger_than_can_be_read_at_once_needs_pyvips(
     assert "qsr[large]" in outcome.why
 
 
+def test_more_than_the_machines_memory_is_refused(network: Nearest, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(pictures, "a.png")
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3}.__getitem__)
+    (outcome,) = done(network, pictures)
+    assert "needs 0.0 GiB of memory" in outcome.why
+    assert network.seen == []
+
+
 def test_a_result_larger_than_its_format_is_refused_before_the_work(network: Nearest, pictures: Path) -> None:
     Image.new("L", (9000, 1)).save(pictures / "a.png")
     (outcome,) = done(network, pictures, wanted="webp")

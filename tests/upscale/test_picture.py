@@ -140,3 +140,14 @@ def test_outline(tmp_path: Path) -> None:
     assert (tmp_path / "c.tif").read_bytes()[:4] in BIG_TIFF
     found = outline(tmp_path / "c.tif")
     assert (found.width, found.height, found.big_tiff) == (8, 5, True)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_animations_are_not_cut_to_their_first_frame(tmp_path: Path, kind: str) -> None:
+    first, second = (Image.fromarray(colours(5, 8, seed=seed)) for seed in (1, 2))
+    first.save(tmp_path / f"a.{kind}", save_all=True, append_images=[second])
+    with pytest.raises(DataError, match="an animation, expected one picture"):
+        outline(tmp_path / f"a.{kind}")
+    # further pages of a TIFF are no reason
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    assert outline(tmp_path / "a.tif").width == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 import numpy as np
 from PIL import ImageCms
@@ -55,6 +56,7 @@ def colours(height: int, width: int, channels: int = 3, dtype: type = np.uint8, 
     return np.rint(np.stack(planes, axis=2) * top).astype(dtype)
 
 
+@cache
 def profile(space: bytes = b"RGB ") -> bytes:
     """An ICC profile: sRGB, or what passes for one of another colour space by its header."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
