@@ -34,6 +34,7 @@ from qsr.runtime.packed.shapes import SMALLEST, Use, infer, uses
 from qsr.runtime.reference import accumulator_bound
 
 MAX_TENSORS = 1 << 16
+DTYPES = {name: np.dtype(name) for name in ("uint8", "float16", "float32")}
 PIECE = 1 << 20  # bytes looked at in one go
 
 
@@ -129,7 +130,7 @@ def _check_tensor(use: Use, tensors: Tensors, seen: set[Use]) -> None:
     if use.tensor not in tensors:
         raise FormatError(f"{use.at}: the tensor {use.tensor!r} is missing")
     found = tensors[use.tensor]
-    if found.dtype.name not in use.dtypes or found.shape != use.shape:
+    if not any(found.dtype == DTYPES[name] for name in use.dtypes) or found.shape != use.shape:
         wanted = " or ".join(use.dtypes)
         raise FormatError(
             f"tensor {use.tensor!r}: found {found.dtype} {list(found.shape)}, expected {wanted} {list(use.shape)} for {use.at}"
