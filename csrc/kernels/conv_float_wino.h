@@ -48,7 +48,7 @@ struct WinoPlan {
 };
 
 inline bool accept_wino(const RowConv& conv) noexcept {
-  return conv.input == Input::kFloat && conv.kh == 3 && conv.kw == 3 && conv.c_in >= 12 && conv.c_in <= 512 && conv.c_out >= 12;
+  return conv.input == Input::kFloat && conv.kh == 3 && conv.kw == 3 && conv.c_in >= 8 && conv.c_in <= 512 && conv.c_out >= 4;
 }
 
 inline size_t wino_scratch(const RowConv& conv, int pixels) noexcept {

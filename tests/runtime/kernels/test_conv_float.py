@@ -7,17 +7,10 @@ import pytest
 
 extension = pytest.importorskip("qsr._kernels", reason="the extension was not built", exc_type=ImportError)
 
-KERNELS = [
-    pytest.param(
-        kernel["name"], marks=pytest.mark.skipif(not kernel["supported"], reason=f"this machine has no {kernel['isa']}")
-    )
-    for kernel in extension.row_kernels()
-    if kernel["input"] == "float"
-]
+Shape = tuple[int, int, tuple[int, int], int, int]  # channels in and out, kernel, height, width
 TOLERANCE = 1e-5  # of the largest |sum|: conv_rows.h promises it
 
-# channels in and out, kernel, height, width
-SHAPES = [
+SHAPES: list[Shape] = [
     (64, 64, (3, 3), 9, 37),
     (64, 64, (3, 3), 4, 100),
     (64, 256, (3, 3), 5, 21),
@@ -52,54 +45,85 @@ def exact(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return sums
 
 
-def run_if_accepted(name: str, picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    if not extension.row_kernel_accepts(name, picture, weights, ()):
-        pytest.skip(f"{name} leaves this convolution to another kernel")
-    sums: np.ndarray = extension.run_row_kernel(name, picture, weights)[0]
-    return sums
+def accepted(shapes: list[Shape]) -> list[object]:
+    """(kernel, shape) of every float kernel and the shapes that it accepts; what this machine does not run is skipped."""
+    cases: list[object] = []
+    for kernel in extension.row_kernels():
+        skip = pytest.mark.skipif(not kernel["supported"], reason=f"this machine has no {kernel['isa']}")
+        for c_in, c_out, (kh, kw), height, width in shapes if kernel["input"] == "float" else []:
+            picture, weights = np.zeros((1, 1, c_in), np.float32), np.zeros((c_out, c_in, kh, kw), np.float32)
+            if extension.row_kernel_accepts(kernel["name"], picture, weights):
+                shape = (c_in, c_out, (kh, kw), height, width)
+                cases.append(
+                    pytest.param(
+                        kernel["name"], shape, marks=skip, id=f"{kernel['name']}-{c_in}-{c_out}-{kh}x{kw}-{height}x{width}"
+                    )
+                )
+    return cases
 
 
-@pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_sums_are_those_of_float64(name: str, shape: tuple[int, int, tuple[int, int], int, int]) -> None:
+def picture_and_weights(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     c_in, c_out, kernel, height, width = shape
-    seed = c_in * 1000 + c_out
+    seed = c_in * 1000 + c_out + width
     print("seed", seed)
     rng = np.random.default_rng(seed)
-    picture = rng.standard_normal((height, width, c_in)).astype(np.float32)
-    weights = rng.standard_normal((c_out, c_in, *kernel)).astype(np.float32)
+    return rng.standard_normal((height, width, c_in), np.float32), rng.standard_normal((c_out, c_in, *kernel), np.float32)
+
+
+def check(name: str, picture: np.ndarray, weights: np.ndarray) -> None:
     want = exact(picture, weights)
-    got = run_if_accepted(name, picture, weights)
+    got, _ = extension.run_row_kernel(name, picture, weights)
+    assert got.shape == want.shape
     assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()
 
 
-@pytest.mark.parametrize("name", KERNELS)
-@pytest.mark.parametrize("width", range(1, 41))
-def test_every_width(name: str, width: int) -> None:
-    rng = np.random.default_rng(width)
-    picture = rng.standard_normal((5, width, 16)).astype(np.float32)
-    weights = rng.standard_normal((32, 16, 3, 3)).astype(np.float32)
-    want = exact(picture, weights)
-    assert np.abs(run_if_accepted(name, picture, weights) - want).max() <= TOLERANCE * np.abs(want).max()
+@pytest.mark.parametrize(("name", "shape"), accepted(SHAPES))
+def test_sums_are_those_of_float64(name: str, shape: Shape) -> None:
+    check(name, *picture_and_weights(shape))
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_pictures_that_are_not_noise(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape"), accepted([(16, c_out, (3, 3), 5, width) for c_out in (3, 32) for width in range(1, 41)])
+)
+def test_every_width(name: str, shape: Shape) -> None:
+    check(name, *picture_and_weights(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), accepted([(c_in, c_out, (3, 3), 4, 14) for c_in in range(8, 34) for c_out in (2, 40)])
+)
+def test_every_number_of_channels(name: str, shape: Shape) -> None:
+    check(name, *picture_and_weights(shape))
+
+
+@pytest.mark.parametrize(("name", "shape"), accepted([(64, 64, (3, 3), 24, 40), (64, 3, (3, 3), 24, 40)]))
+def test_pictures_that_are_not_noise(name: str, shape: Shape) -> None:
     """Positive and smooth, as after a relu: nothing cancels by chance, and the error is measured against the same bound."""
-    rng = np.random.default_rng(7)
+    _, weights = picture_and_weights(shape)
     y, x = np.mgrid[0:24, 0:40]
-    picture = (1.5 + np.sin(x / 9)[..., None] * np.cos(y / 7)[..., None] + rng.random(64)).astype(np.float32)
-    weights = rng.standard_normal((64, 64, 3, 3)).astype(np.float32)
-    want = exact(picture, weights)
-    assert np.abs(run_if_accepted(name, picture, weights) - want).max() <= TOLERANCE * np.abs(want).max()
+    noise = np.random.default_rng(7).random(64)
+    check(name, (1.5 + np.sin(x / 9)[..., None] * np.cos(y / 7)[..., None] + noise).astype(np.float32), weights)
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_an_impulse_comes_back_as_the_weights(name: str) -> None:
+@pytest.mark.parametrize(("name", "shape"), accepted([(16, 16, (3, 3), 7, 11), (16, 3, (3, 3), 7, 11), (16, 2, (3, 5), 7, 11)]))
+def test_an_impulse_comes_back_as_the_weights(name: str, shape: Shape) -> None:
     """Positions and order of the taps, without rounding that could hide them."""
+    _, weights = picture_and_weights(shape)
     picture = np.zeros((7, 11, 16), np.float32)
     picture[3, 5, 9] = 1
-    weights = np.arange(16 * 16 * 9, dtype=np.float32).reshape(16, 16, 3, 3)
-    want = np.zeros((7, 11, 16), np.float32)
-    want[2:5, 4:7] = weights[:, 9, ::-1, ::-1].transpose(1, 2, 0)
-    np.testing.assert_allclose(run_if_accepted(name, picture, weights), want, rtol=0, atol=2304 * TOLERANCE)
+    kh, kw = weights.shape[2:]
+    want = np.zeros((7, 11, shape[1]), np.float32)
+    want[3 - kh // 2 : 4 + kh // 2, 5 - kw // 2 : 6 + kw // 2] = weights[:, 9, ::-1, ::-1].transpose(1, 2, 0)
+    got, _ = extension.run_row_kernel(name, picture, weights)
+    np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE * np.abs(weights).max())
+
+
+def test_what_is_best_comes_first() -> None:
+    """The order of the table: few outputs, Winograd, direct; then the next instruction set."""
+    names = [kernel["name"] for kernel in extension.row_kernels() if kernel["input"] == "float"]
+    assert names[-1] == "conv_f32_portable"
+    for isa in ("avx512", "avx2"):
+        assert [name for name in names if name.endswith(isa)] in (
+            [],
+            [f"conv_f32_{how}{isa}" for how in ("few_", "wino4_", "")],
+        )
