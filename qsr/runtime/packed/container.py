@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ METADATA_KEY = "qsr"
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 LENGTH_BYTES = 8  # in front of a safetensors file: the length of its JSON header
 MAX_TABLE = 8 << 20  # bytes of that header: our metadata, with every quote escaped, and the tensors' places
+PIECE = 1 << 20
+MAX_QUOTED = 200  # characters of somebody else's message
 MAX_FILE = 1 << 29  # bytes; a thousand times the networks that this is for
 
 
@@ -38,14 +40,22 @@ def read(path: Path | str) -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
     where = str(path)
     try:
         with open(path, "rb") as handle:
-            size = os.fstat(handle.fileno()).st_size
-            # one byte more than allowed: what is no ordinary file has no size
-            content = handle.read(MAX_FILE + 1) if size <= MAX_FILE else b""
+            content = _content(handle, where)
     except OSError as fault:
         raise FormatError(f"cannot be read: {fault.strerror or fault}", where=where) from fault
-    if max(size, len(content)) > MAX_FILE:
-        raise FormatError(f"larger than {MAX_FILE} bytes", where=where, hint="no packed network is as large")
     return from_bytes(content, where)
+
+
+def _content(handle: BinaryIO, where: str) -> bytes:
+    """All of a file, of a pipe too, unless it is larger than any network."""
+    size = os.fstat(handle.fileno()).st_size
+    if size <= MAX_FILE:
+        content = handle.read(size + 1)  # allocates no more than that
+        while len(content) <= MAX_FILE and (more := handle.read(PIECE)):
+            content += more
+        if len(content) <= MAX_FILE:
+            return content
+    raise FormatError(f"larger than {MAX_FILE} bytes", where=where, hint="no packed network is as large")
 
 
 def from_bytes(content: bytes, where: str = "packed file") -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
@@ -54,7 +64,7 @@ def from_bytes(content: bytes, where: str = "packed file") -> tuple[PackedHeader
     try:
         stored = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as fault:
-        raise FormatError(f"not a safetensors file, or damaged: {fault}", where=where) from fault
+        raise FormatError(f"not a safetensors file, or damaged: {printable(str(fault))}", where=where) from fault
     tensors: dict[str, NDArray[Any]] = {}
     entry: dict[str, Any]
     for name, entry in stored:
@@ -89,6 +99,15 @@ def write(path: Path | str, header: PackedHeader, tensors: Tensors) -> int:
     content = to_bytes(header, tensors)
     write_atomic(path, content)
     return len(content)
+
+
+def printable(text: str) -> str:
+    r"""Foreign text for a message: escaped, for it may hold what a terminal obeys, and short.
+
+    >>> printable("a\x1b[2J")
+    'a\\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_QUOTED])
 
 
 def _metadata(content: bytes, where: str) -> str:
