@@ -21,7 +21,7 @@ LIMIT = 1.5 * 2**30
 PATTERN = 1024
 
 
-def make(path: Path, side: int) -> None:
+def make(path: Path, side: int, rows: int) -> None:
     """A picture without repetition to the eye and in little memory: a photograph-like pattern, mirrored, with a gradient."""
     import pyvips
 
@@ -29,9 +29,8 @@ def make(path: Path, side: int) -> None:
     y, x = np.mgrid[:PATTERN, :PATTERN] / PATTERN
     waves = [127 + 80 * np.sin(20 * x * (1 + y) + i) + 30 * np.sin(90 * y + i) for i in range(3)]
     pattern = np.clip(np.stack(waves, axis=2) + rng.normal(0, 4, (PATTERN, PATTERN, 3)), 0, 255).astype(np.uint8)
-    times = -(-side // PATTERN)
-    image = pyvips.Image.new_from_array(pattern).replicate(times, times).crop(0, 0, side, side)
-    ramp = pyvips.Image.xyz(side, side).extract_band(1) * (60.0 / side)
+    image = pyvips.Image.new_from_array(pattern).replicate(-(-side // PATTERN), -(-rows // PATTERN)).crop(0, 0, side, rows)
+    ramp = pyvips.Image.xyz(side, rows).extract_band(1) * (60.0 / rows)
     shaded = (image - ramp).cast("uchar").copy(interpretation="srgb")
     shaded.tiffsave(str(path), tile=True, tile_width=256, tile_height=256, compression="deflate", bigtiff=True)
 
@@ -39,6 +38,7 @@ def make(path: Path, side: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--rows", type=int, help="fewer rows than the side has: memory is the same, time is not")
     parser.add_argument("--model", help="a .qsr file or a released model's name")
     parser.add_argument("--folder", help="where the pictures go; left out: a temporary folder")
     parser.add_argument("--format", default="tiff", choices=["tiff", "png"])
@@ -50,8 +50,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         source = Path(folder, "large.tif")
-        make(source, chosen.side)
-        print(f"{chosen.side} x {chosen.side}, {source.stat().st_size / 1e6:.0f} MB as TIFF")
+        rows = chosen.rows or chosen.side
+        make(source, chosen.side, rows)
+        print(f"{chosen.side} x {rows}, {source.stat().st_size / 1e6:.0f} MB as TIFF")
         command = [
             sys.executable,
             "-m",
