@@ -14,6 +14,7 @@ namespace qsr {
 namespace {
 
 struct Avx2 {
+  static constexpr bool kFolds = false;
   typedef uint8_t Bytes __attribute__((vector_size(32)));
   typedef int32_t Ints __attribute__((vector_size(32)));
 

@@ -14,6 +14,7 @@ namespace qsr {
 namespace {
 
 struct Avx512 {
+  static constexpr bool kFolds = true;
   typedef uint8_t Bytes __attribute__((vector_size(64)));
   typedef int32_t Ints __attribute__((vector_size(64)));
 
@@ -27,6 +28,19 @@ struct Avx512 {
       const DotCall call{&v, 1, static_cast<int64_t>(p.steps), static_cast<int64_t>(p.v_stride), p.weights, p.init,
                          p.m + static_cast<size_t>(tile) * p.m_stride, static_cast<int64_t>(4 * p.m_stride)};
       p.outputs == kOutputs ? dot<2, false>(call) : dot<1, false>(call);
+    }
+  }
+
+  static size_t fold_slot(size_t step, size_t down, size_t o, size_t outputs) noexcept { return (step * 4 + down) * outputs + o; }
+
+  static void fold(const Products& p) noexcept {
+    static_assert(kTiles % kFoldRows == 0, "whole groups");
+    for (int tile = 0; tile < p.tiles; tile += kFoldRows) {
+      const size_t at = static_cast<size_t>(tile);
+      const FoldCall call{p.v + at * p.v_stride, static_cast<int64_t>(p.v_down), static_cast<int64_t>(p.v_stride), static_cast<int64_t>(p.steps),
+                          p.weights, p.init, static_cast<int64_t>(4 * p.init_down), p.m + at * p.m_stride,
+                          static_cast<int64_t>(4 * p.m_stride), static_cast<int64_t>(4 * p.m_down)};
+      p.outputs == kOutputs ? dot_fold<2>(call) : dot_fold<1>(call);
     }
   }
 };

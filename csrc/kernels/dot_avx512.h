@@ -148,5 +148,74 @@ inline void dot(const DotCall& call) noexcept {
   if constexpr (NB == 1 && words) QSR_DOT1("vpdpwssd");
 }
 
+// --- four products at once, folded while they are in registers: with q = 0..3 and P = 3 rows
+//   m[q][p][j] = init[q][j] + sum over steps k of dot(4 bytes at v + q * v_down + p * stride + 4 k, weights[k][q][j])
+//   out[p][j] = m[0] + m[1] + m[2],  out[out_down + p][j] = m[1] - m[2] - m[3]
+// which is the output transform of Winograd F(2) and halves what goes through memory.
+struct FoldCall {
+  const uint8_t* v;
+  int64_t v_down, stride, steps;
+  const void* weights;  // [steps][4][16 NB][4 bytes], 64-byte aligned
+  const int32_t* init;  // 64-byte aligned, as init_down
+  int64_t init_down;    // bytes between init[q]
+  int32_t* out;         // 64-byte aligned, as out_stride and out_down
+  int64_t out_stride, out_down;  // bytes
+};
+static_assert(sizeof(FoldCall) == 80 && offsetof(FoldCall, out_down) == 72, "the assembly knows these offsets");
+constexpr int kFoldRows = 3;
+
+// row 3 q + p: r8 to r11 point at row 0 of each q
+#define QSR_FOLD(init, macs, step_bytes, folds, stores0, stores1)                                                  \
+  __asm__ volatile("movq 40(%[c]),%%rcx\n movq 48(%[c]),%%rdi\n" init                                              \
+                   "movq (%[c]),%%r8\n movq 8(%[c]),%%rdi\n leaq (%%r8,%%rdi),%%r9\n leaq (%%r9,%%rdi),%%r10\n"    \
+                   "leaq (%%r10,%%rdi),%%r11\n movq 16(%[c]),%%rax\n movq 24(%[c]),%%rcx\n movq 32(%[c]),%%rdx\n"  \
+                   ".p2align 5\n2:\n" macs                                                                         \
+                   "addq $4,%%r8\n addq $4,%%r9\n addq $4,%%r10\n addq $4,%%r11\n addq $" step_bytes ",%%rdx\n"    \
+                   "decq %%rcx\n jnz 2b\n" folds                                                                   \
+                   "movq 56(%[c]),%%r8\n movq 64(%[c]),%%rax\n" stores0 "addq 72(%[c]),%%r8\n" stores1              \
+                   :                                                                                               \
+                   : [c] "r"(&call)                                                                                \
+                   : "rax", "rcx", "rdx", "rdi", "r8", "r9", "r10", "r11", "memory", "cc", QSR_ZMM)
+#define QSR_SUM(a, b, c, d)                                                                                        \
+  "vpaddd %%zmm" #c ",%%zmm" #b ",%%zmm24\n vpsubd %%zmm" #c ",%%zmm" #b ",%%zmm" #b "\n"                          \
+  "vpaddd %%zmm24,%%zmm" #a ",%%zmm" #a "\n vpsubd %%zmm" #d ",%%zmm" #b ",%%zmm" #b "\n"
+#define QSR_NEXT_INIT "addq %%rdi,%%rcx\n"
+
+#define QSR_FOLD_INIT2(a, b) QSR_LOAD(0, "%%rcx", a) QSR_LOAD(1, "%%rcx", b)
+#define QSR_FOLD_WEIGHTS2(at, next) QSR_LOAD(at, "%%rdx", 24) QSR_LOAD(next, "%%rdx", 25)
+#define QSR_COPY_TO(a, b, c, d, e, f) QSR_COPY(a, c) QSR_COPY(b, d) QSR_COPY(a, e) QSR_COPY(b, f)
+#define QSR_FOLD2                                                                                                  \
+  QSR_FOLD(QSR_FOLD_INIT2(0, 1) QSR_NEXT_INIT QSR_FOLD_INIT2(6, 7) QSR_NEXT_INIT QSR_FOLD_INIT2(12, 13) QSR_NEXT_INIT \
+               QSR_FOLD_INIT2(18, 19) QSR_COPY_TO(0, 1, 2, 3, 4, 5) QSR_COPY_TO(6, 7, 8, 9, 10, 11)                \
+                   QSR_COPY_TO(12, 13, 14, 15, 16, 17) QSR_COPY_TO(18, 19, 20, 21, 22, 23),                        \
+           QSR_FOLD_WEIGHTS2(0, 1) QSR_MAC2("vpdpbusd", 0, 0, 1) QSR_MAC2("vpdpbusd", 1, 2, 3) QSR_MAC2("vpdpbusd", 2, 4, 5) \
+           QSR_FOLD_WEIGHTS2(2, 3) QSR_MAC2("vpdpbusd", 3, 6, 7) QSR_MAC2("vpdpbusd", 4, 8, 9) QSR_MAC2("vpdpbusd", 5, 10, 11) \
+           QSR_FOLD_WEIGHTS2(4, 5) QSR_MAC2("vpdpbusd", 6, 12, 13) QSR_MAC2("vpdpbusd", 7, 14, 15) QSR_MAC2("vpdpbusd", 8, 16, 17) \
+           QSR_FOLD_WEIGHTS2(6, 7) QSR_MAC2("vpdpbusd", 9, 18, 19) QSR_MAC2("vpdpbusd", 10, 20, 21) QSR_MAC2("vpdpbusd", 11, 22, 23), \
+           "512",                                                                                                  \
+           QSR_SUM(0, 6, 12, 18) QSR_SUM(1, 7, 13, 19) QSR_SUM(2, 8, 14, 20) QSR_SUM(3, 9, 15, 21)                 \
+               QSR_SUM(4, 10, 16, 22) QSR_SUM(5, 11, 17, 23),                                                      \
+           QSR_STORE2(0, 0, 1) QSR_STORE2(1, 2, 3) QSR_STORE2(2, 4, 5),                                            \
+           QSR_STORE2(0, 6, 7) QSR_STORE2(1, 8, 9) QSR_STORE2(2, 10, 11))
+
+#define QSR_FOLD_INIT1(a, b, c) QSR_LOAD(0, "%%rcx", a) QSR_COPY(a, b) QSR_COPY(a, c)
+#define QSR_FOLD_MACS1(at, r, s, t, a, b, c)                                                                       \
+  QSR_LOAD(at, "%%rdx", 24) QSR_MAC1("vpdpbusd", r, a) QSR_MAC1("vpdpbusd", s, b) QSR_MAC1("vpdpbusd", t, c)
+#define QSR_FOLD1                                                                                                  \
+  QSR_FOLD(QSR_FOLD_INIT1(0, 1, 2) QSR_NEXT_INIT QSR_FOLD_INIT1(3, 4, 5) QSR_NEXT_INIT QSR_FOLD_INIT1(6, 7, 8)     \
+               QSR_NEXT_INIT QSR_FOLD_INIT1(9, 10, 11),                                                            \
+           QSR_FOLD_MACS1(0, 0, 1, 2, 0, 1, 2) QSR_FOLD_MACS1(1, 3, 4, 5, 3, 4, 5)                                 \
+               QSR_FOLD_MACS1(2, 6, 7, 8, 6, 7, 8) QSR_FOLD_MACS1(3, 9, 10, 11, 9, 10, 11),                        \
+           "256", QSR_SUM(0, 3, 6, 9) QSR_SUM(1, 4, 7, 10) QSR_SUM(2, 5, 8, 11),                                   \
+           QSR_STORE(0, 0, 0) QSR_STORE(1, 0, 1) QSR_STORE(2, 0, 2),                                               \
+           QSR_STORE(3, 0, 0) QSR_STORE(4, 0, 1) QSR_STORE(5, 0, 2))
+
+template <int NB>
+inline void dot_fold(const FoldCall& call) noexcept {
+  static_assert(NB == 1 || NB == 2, "vectors of outputs");
+  if constexpr (NB == 2) QSR_FOLD2;
+  if constexpr (NB == 1) QSR_FOLD1;
+}
+
 }  // namespace
 }  // namespace qsr

@@ -5,9 +5,11 @@
 // a block stay in L1 and L2.
 //
 // `Set` has the vectors Bytes and Ints (their width is a multiple of 32 bytes), and
-//   steps(conv)                            groups of 4 channels that a product takes
-//   slot(step, o, outputs, steps)          where the 4 weights of output o of a block are, in units of 4 bytes
-//   products(...)                          M of one position for `tiles` tiles; may compute up to kTiles
+//   steps(conv)                     groups of 4 channels that a product takes
+//   slot(step, o, outputs, steps)   where the 4 weights of output o of a block are, in units of 4 bytes
+//   products(call)                  M of one position for `tiles` tiles; may compute up to kTiles
+//   kFolds                          whether for MV = 2 it makes M of the four positions of a column at once and adds them up as
+//   fold_slot, fold(call)           Winograd<2>::output does, so that M has 2 rows instead of 4
 //
 // Include behind QSR_TARGET_... and wino_int.h.
 #pragma once
@@ -22,7 +24,8 @@ namespace {
 constexpr int kTiles = 24;       // of one block
 constexpr size_t kOutputs = 32;  // of one block; a last one may have 16
 
-// What Set::products is given: M[tile][o] = init[o] + sum over steps of dot(4 bytes of V[tile], 4 weights of o).
+// What Set::products is given: M[tile][o] = init[o] + sum over steps of dot(4 bytes of V[tile], 4 weights of o). Set::fold:
+// so for each of the 4 positions of a column; y0 to m and y1 m_down behind.
 struct Products {
   const uint8_t* v;
   size_t v_stride;  // bytes per tile
@@ -32,7 +35,8 @@ struct Products {
   size_t m_stride;  // int32 per tile
   int tiles;
   size_t outputs, steps;
-  int most;  // largest |V U| at this position
+  int most;                          // largest |V U| at this position
+  size_t v_down, init_down, m_down;  // for Set::fold: bytes, int32, int32
 };
 
 template <class Set, int MV, int MH>
@@ -41,10 +45,18 @@ struct WinogradRows {
   using Bytes = typename Set::Bytes;
   using Ints = typename Set::Ints;
   static constexpr size_t kBytes = sizeof(Bytes), kInts = sizeof(Ints) / 4;
-  static constexpr size_t kMTile = T::kPositions * kOutputs + 16;  // 16 more: tiles at powers of two would share cache sets
+  static constexpr bool kFold = MV == 2 && Set::kFolds;
+  static constexpr int kMDown = kFold ? 2 : T::kDown;
+  static constexpr size_t kMTile = kMDown * T::kAcross * kOutputs + 16;  // 16 more: tiles at powers of two would share cache sets
 
-  // --- packed: [position][c_out_padded] int32 to begin with, then [block][position][steps * outputs of the block][4] int8
+  // --- packed: [position][c_out_padded] int32 to begin with, then [block][position][steps * outputs of the block][4] int8 or,
+  //     folded, [block][column][4 steps * outputs of the block][4]
   static size_t packed_bytes(const RowConv& conv) noexcept { return 4 * T::kPositions * conv.c_out_padded() * (1 + Set::steps(conv)); }
+
+  static size_t slot(size_t k, size_t step, size_t o, size_t outputs, size_t steps) noexcept {
+    if constexpr (kFold) return Set::fold_slot(k % T::kAcross * steps + step, k / T::kAcross, o, outputs);
+    return k * steps * outputs + Set::slot(step, o, outputs, steps);
+  }
 
   static void pack(const RowConv& conv, const void* weights, void* packed) noexcept {
     std::memset(packed, 0, packed_bytes(conv));
@@ -58,10 +70,9 @@ struct WinogradRows {
       for (size_t o = first; o < std::min(first + outputs, c_out); ++o) {
         for (size_t c = 0; c < c_in; ++c) {
           for (int k = 0; k < T::kPositions; ++k) {
-            const size_t position = static_cast<size_t>(k);
             const int u = T::weight(k, source + (o * c_in + c) * 9);
-            target[4 * (position * steps * outputs + Set::slot(c / 4, o - first, outputs, steps)) + c % 4] = static_cast<int8_t>(u);
-            init[position * padded + o] -= T::above(k, conv) * u;
+            target[4 * slot(static_cast<size_t>(k), c / 4, o - first, outputs, steps) + c % 4] = static_cast<int8_t>(u);
+            init[static_cast<size_t>(k) * padded + o] -= T::above(k, conv) * u;
           }
         }
       }
@@ -120,25 +131,26 @@ struct WinogradRows {
       if constexpr (T::kInverse != 1) sum = sum * static_cast<int32_t>(T::kInverse);
       if (j < columns) *reinterpret_cast<Ints*>(sums + static_cast<size_t>(i) * row + static_cast<size_t>(j) * padded) = sum;
     };
-    constexpr int kFirst = T::kColumnsFirst ? T::kAcross : T::kDown, kThen = T::kColumnsFirst ? MV : MH;
-    using First = Winograd<T::kColumnsFirst ? MV : MH>;
-    using Then = Winograd<T::kColumnsFirst ? MH : MV>;
+    constexpr bool kColumnsFirst = kFold || T::kColumnsFirst;
+    constexpr int kFirst = kColumnsFirst ? T::kAcross : T::kDown, kThen = kColumnsFirst ? MV : MH;
+    using First = Winograd<kColumnsFirst ? MV : MH>;
+    using Then = Winograd<kColumnsFirst ? MH : MV>;
     Ints t[kThen][kFirst];
 #pragma GCC unroll 8
     for (int j = 0; j < kFirst; ++j) {
       Ints d[8], y[8];
 #pragma GCC unroll 8
-      for (int i = 0; i < kThen + 2; ++i) d[i] = T::kColumnsFirst ? load(i, j) : load(j, i);
-      First::output(d, y);
+      for (int i = 0; i < (kFold ? 2 : kThen + 2); ++i) d[i] = kColumnsFirst ? load(i, j) : load(j, i);
+      if constexpr (!kFold) First::output(d, y);
 #pragma GCC unroll 8
-      for (int i = 0; i < kThen; ++i) t[i][j] = y[i];
+      for (int i = 0; i < kThen; ++i) t[i][j] = kFold ? d[i] : y[i];
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kThen; ++i) {
       Ints y[8];
       Then::output(t[i], y);
 #pragma GCC unroll 8
-      for (int j = 0; j < kFirst - 2; ++j) T::kColumnsFirst ? store(i, j, y[j]) : store(j, i, y[j]);
+      for (int j = 0; j < kFirst - 2; ++j) kColumnsFirst ? store(i, j, y[j]) : store(j, i, y[j]);
     }
   }
 
@@ -168,7 +180,10 @@ struct WinogradRows {
       offset[k] = Bytes{} + static_cast<uint8_t>(T::offset(k, conv));
       most[k] = T::most(k, conv);
     }
-    Products call{nullptr, stride, nullptr, nullptr, m, kMTile, 0, 0, Set::steps(conv), 0};
+    Products call{nullptr, stride, nullptr, nullptr, m, kMTile, 0, 0, Set::steps(conv), 0, 0, 0, 0};
+    call.v_down = T::kAcross * v_position(conv);
+    call.init_down = T::kAcross * padded;
+    call.m_down = T::kAcross * kOutputs;
     const int all = (pixels + MH - 1) / MH;
     for (int first = 0; first < all; first += kTiles) {
       call.tiles = std::min(kTiles, all - first);
@@ -179,13 +194,17 @@ struct WinogradRows {
       call.weights = weights;
       for (size_t o = 0; o < padded; o += kOutputs) {
         call.outputs = std::min(kOutputs, padded - o);
-        for (int k = 0; k < T::kPositions; ++k) {
+        for (int k = 0; k < (kFold ? T::kAcross : T::kPositions); ++k) {
           call.v = v + static_cast<size_t>(k) * v_position(conv);
           call.init = static_cast<const int32_t*>(packed) + static_cast<size_t>(k) * padded + o;
           call.m = m + static_cast<size_t>(k) * kOutputs;
           call.most = most[k];
-          Set::products(call);
-          call.weights += 4 * call.steps * call.outputs;
+          if constexpr (kFold) {
+            Set::fold(call);
+          } else {
+            Set::products(call);
+          }
+          call.weights += (kFold ? 16 : 4) * call.steps * call.outputs;
         }
         sums_of(m, call.outputs, call.tiles, sums + o, padded, row, pixels - MH * first);
       }
