@@ -10,6 +10,7 @@
 
 #define QSR_SWIN_INTEGERS 1
 #define QSR_UNROLL _Pragma("GCC unroll 16")
+#define QSR_NOINLINE __attribute__((noinline))
 
 QSR_TARGET_AVX2
 

@@ -10,6 +10,7 @@
 
 #define QSR_SWIN_INTEGERS 1
 #define QSR_UNROLL _Pragma("GCC unroll 16")
+#define QSR_NOINLINE __attribute__((noinline))
 
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 on its own _mm512_undefined_*, bug 105593
 #pragma GCC diagnostic ignored "-Wuninitialized"        // the same

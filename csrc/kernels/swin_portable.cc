@@ -13,6 +13,7 @@
 
 #define QSR_SWIN_INTEGERS 0
 #define QSR_UNROLL _Pragma("GCC unroll 16")
+#define QSR_NOINLINE __attribute__((noinline))
 
 namespace qsr {
 namespace {
