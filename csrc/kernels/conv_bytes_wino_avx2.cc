@@ -37,10 +37,12 @@ struct Avx2 {
   }
 };
 
+constexpr int kLeastChannels = 8;  // with fewer the transforms cost more than they save
+
 template <int MV, int MH>
 bool accepts(const RowConv& conv) noexcept {
   using T = Tile<MV, MH>;
-  if (!T::fits(conv)) return false;
+  if (conv.c_in < kLeastChannels || !T::fits(conv)) return false;
   for (int k = 0; k < T::kPositions; ++k) {
     if (flush(T::most(k, conv)) == 0) return false;
   }
@@ -55,8 +57,8 @@ constexpr RowKernel kernel(const char* name) noexcept {
 
 }  // namespace
 
-extern const RowKernel conv_u2s2_wino2x4_avx2 = kernel<2, 4>("conv_u2s2_wino2x4_avx2");
-extern const RowKernel conv_u2s2_wino2x3_avx2 = kernel<2, 3>("conv_u2s2_wino2x3_avx2");
+extern const RowKernel conv_u3s3_wino2x4_avx2 = kernel<2, 4>("conv_u3s3_wino2x4_avx2");
+extern const RowKernel conv_u4s3_wino2x3_avx2 = kernel<2, 3>("conv_u4s3_wino2x3_avx2");
 extern const RowKernel conv_u4s4_wino2x2_avx2 = kernel<2, 2>("conv_u4s4_wino2x2_avx2");
 
 }  // namespace qsr

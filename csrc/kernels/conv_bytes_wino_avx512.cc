@@ -1,7 +1,7 @@
 // 3x3 convolutions of few-bit codes for AVX-512 (VNNI): exact integer Winograd (wino_rows.h) on vpdpbusd.
 //
-// Measured per core at 64 to 64 channels, against 230 GMAC/s that vpdpbusd does at most on a Zen 4: 4x3 600, 2x4 480, 2x3 460,
-// 2x2 385. Tables by vpermb for 2 bits cannot pass 555 there.
+// Measured per core at 64 to 64 channels on a Zen 4, where vpdpbusd does 230 GMAC/s: 4x3 590, 2x4 530, 2x3 485, 2x2 410, that is
+// 71 to 79 % of what these products allow; the direct kernel 221. Tables by vpermb for 2 bits could not pass 555 there.
 #include "kernels/conv_rows.h"
 
 #if QSR_X86
@@ -45,21 +45,22 @@ struct Avx512 {
   }
 };
 
-template <int MV, int MH>
-bool accepts(const RowConv& conv) noexcept { return Tile<MV, MH>::fits(conv); }
+// With fewer than `least` channels the transforms cost more than they save.
+template <int MV, int MH, int least>
+bool accepts(const RowConv& conv) noexcept { return conv.c_in >= least && Tile<MV, MH>::fits(conv); }
 
-template <int MV, int MH>
+template <int MV, int MH, int least>
 constexpr RowKernel kernel(const char* name) noexcept {
   using Rows = WinogradRows<Avx512, MV, MH>;
-  return {name, Isa::kAvx512, Input::kBytes, MV, accepts<MV, MH>, Rows::packed_bytes, Rows::pack, Rows::scratch_bytes, Rows::run};
+  return {name, Isa::kAvx512, Input::kBytes, MV, accepts<MV, MH, least>, Rows::packed_bytes, Rows::pack, Rows::scratch_bytes, Rows::run};
 }
 
 }  // namespace
 
-extern const RowKernel conv_u2s2_wino4x3_avx512 = kernel<4, 3>("conv_u2s2_wino4x3_avx512");
-extern const RowKernel conv_u3s3_wino2x4_avx512 = kernel<2, 4>("conv_u3s3_wino2x4_avx512");
-extern const RowKernel conv_u4s3_wino2x3_avx512 = kernel<2, 3>("conv_u4s3_wino2x3_avx512");
-extern const RowKernel conv_u4s4_wino2x2_avx512 = kernel<2, 2>("conv_u4s4_wino2x2_avx512");
+extern const RowKernel conv_u2s2_wino4x3_avx512 = kernel<4, 3, 40>("conv_u2s2_wino4x3_avx512");
+extern const RowKernel conv_u3s3_wino2x4_avx512 = kernel<2, 4, 16>("conv_u3s3_wino2x4_avx512");
+extern const RowKernel conv_u4s3_wino2x3_avx512 = kernel<2, 3, 16>("conv_u4s3_wino2x3_avx512");
+extern const RowKernel conv_u4s4_wino2x2_avx512 = kernel<2, 2, 16>("conv_u4s4_wino2x2_avx512");
 
 }  // namespace qsr
 QSR_TARGET_END
