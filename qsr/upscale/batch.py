@@ -140,7 +140,8 @@ def _picture(network: Network, job: Job, how: How, tick: Tick) -> tuple[int, int
             done = large.upscale_large(network, job.source, handle, kind, how.mark, how.way, tick)
         return (*done, 1)
     _refuse_memory(shape, network.scale)
-    picture = read(job.source)
+    without_opencv = shape.itemsize == 2 and not importlib.util.find_spec("cv2")
+    picture = (large.read_at_once if without_opencv else read)(job.source)
     if kind == "jpg" and picture.alpha:
         picture = Picture(without_alpha(picture.pixels), picture.icc, picture.exif)
     pixels = enlarge(network, picture.pixels, how.way, tick)

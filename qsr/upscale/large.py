@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qsr.errors import DataError, EnvironmentFault
 from qsr.upscale.enlarge import Network, Tick, Tile, Way, enlarge_alpha, from_output, silent, to_input
-from qsr.upscale.picture import BIG_TIFF, Outline, fitting_profile
+from qsr.upscale.picture import BIG_TIFF, Outline, Picture, fitting_profile
 from qsr.upscale.save import open_rows
 
 STREAM_BYTES = 512 << 20
@@ -37,14 +37,12 @@ def is_large(shape: Outline, scale: int) -> bool:
     return shape.big_tiff or shape.width * shape.height * shape.itemsize * 4 * (1 + scale**2) > STREAM_BYTES
 
 
-def library() -> Any:
-    """pyvips, or an EnvironmentFault that says how to get it."""
+def library(what: str = "pictures of this size") -> Any:
+    """pyvips, or an EnvironmentFault that says what it is needed for and how to get it."""
     try:
         import pyvips
     except (ImportError, OSError) as fault:  # OSError: the package without its C library
-        raise EnvironmentFault(
-            "pictures of this size need pyvips, which is not installed", hint="pip install 'qsr[large]'"
-        ) from fault
+        raise EnvironmentFault(f"{what} need pyvips, which is not installed", hint="pip install 'qsr[large]'") from fault
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # warnings about odd profiles and tags
     # no cache of results: nothing is asked for twice, and it would hold pixels
     pyvips.cache_set_max(0)
@@ -112,6 +110,13 @@ class Rows:
     def _damaged(self, fault: Exception) -> DataError:
         text = " ".join(str(fault).split())
         return DataError(f"cannot decode: {text}", where=str(self._path), hint="replace or remove the file")
+
+
+def read_at_once(path: Path) -> Picture:
+    """A picture of 16 bits, whole, where OpenCV is not installed; EXIF stays behind. Raises as Rows."""
+    library("pictures of 16 bits")
+    rows = Rows(path)
+    return Picture(rows.next(rows.shape[0]), rows.icc)
 
 
 def upscale_large(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import io
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -193,12 +195,25 @@ def test_large_pictures_are_streamed(network: Nearest, pictures: Path, tmp_path:
     assert states(done(network, pictures, tmp_path, wanted="webp"))["a.png"] == "done"
 
 
+def test_16_bits_without_opencv(network: Nearest, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(pictures, "deep.png")
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "cv2" else there(name))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyvips", None)
+        (outcome,) = done(network, pictures)
+        assert (outcome.exit_code, "pictures of 16 bits need pyvips" in outcome.why) == (6, True)
+    pytest.importorskip("pyvips")
+    assert states(done(network, pictures)) == {"deep.png": "done"}
+    assert np.array_equal(read_image(pictures / "deep_x2.png"), larger(colours(20, 30, dtype=np.uint16)))
+
+
 def test_larger_than_can_be_read_at_once_needs_pyvips(
     network: Nearest, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(pictures, "a.png")
     monkeypatch.setattr("qsr.upscale.picture.MAX_PIXELS", 100)
-    monkeypatch.setitem(__import__("sys").modules, "pyvips", None)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
     (outcome,) = done(network, pictures)
     assert outcome.exit_code == 6
     assert "qsr[large]" in outcome.why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_a_strip_stays_within_its_bytes(scale: int) -> None:
 
 
 def test_without_pyvips_the_way_to_get_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyvips", None)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
     with pytest.raises(EnvironmentFault, match=r"qsr\[large\]"):
         Rows(tmp_path / "a.png")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,6 @@ def test_a_full_disk_is_the_disks_fault_and_ours_stays_ours(network: Nearest, tm
 
 
 def test_without_pyav_the_way_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(EnvironmentFault, match=r"qsr\[video\]"):
         library()
