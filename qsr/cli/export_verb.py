@@ -17,7 +17,7 @@ def command(
     ] = None,
     depth: Annotated[int | None, typer.Option(help="Only this depth of a depth-dynamic network.")] = None,
     tail: Annotated[
-        Literal["fp32", "fp16", "int8", "w4a4"],
+        Literal["fp32", "fp16", "int8", "w4a8", "w4a4"],
         typer.Option(help="Head and tail in floats, or the tail in codes (no training)."),
     ] = "fp32",
     floats: Annotated[Literal["fp32", "fp16"], typer.Option("--float", help="Storage of full-precision weights.")] = "fp32",

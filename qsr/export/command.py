@@ -11,11 +11,11 @@ from torch import nn
 from qsr.archs.modelfile import find_model, load_model
 from qsr.data.image import read_rgb
 from qsr.errors import FormatError, OptionsError
-from qsr.export.lower import Lowered, Precision, lower
+from qsr.export.lower import Lowered, Precision, Tail, lower
 from qsr.export.pictures import calibration, picture_files
-from qsr.export.prepare import TAIL_BITS, Cost, Tail, fixed_choices, is_dynamic, quantized_tail
+from qsr.export.prepare import TAIL_BITS, Cost, fixed_choices, is_dynamic, quantized_tail
 from qsr.export.sizes import Sizes, layers, sizes
-from qsr.export.verify import VerifyReport, verify
+from qsr.export.verify import MOST, MOST_COARSE, VerifyReport, verify
 from qsr.runtime.packed import container
 from qsr.runtime.packed.ops import FloatWeight
 
@@ -25,7 +25,7 @@ class Packing:
     """How a network is packed.
 
     depth: one depth of several; None: all. floats: how full-precision weights are stored. tail: storage and arithmetic of
-    head and tail. calibration: HR pictures that int8 and w4a4 tails and CADyQ's choices are set on; None: scikit-image's.
+    head and tail. calibration: HR pictures that a tail in codes and CADyQ's choices are set on; None: scikit-image's.
     verify: LR picture or folder to compare with.
     """
 
@@ -94,8 +94,11 @@ def export_packed(model: Path, out: Path | None = None, how: Packing = PLAIN) ->
     named = picture_files(how.verify) if how.verify is not None else []
     network, lowered, costs = _lowered(found, how)
     size = container.write(out, lowered.header, lowered.tensors)
-    report = verify(network, lowered, out, (read_rgb(path) for path in named)) if named else None
-    if report is None:
+    if named:
+        allowed = MOST_COARSE if how.tail == "w4a4" else MOST
+        report = verify(network, lowered, out, (read_rgb(path) for path in named), allowed)
+    else:
+        report = None
         container.read(out)
     measured = sizes(lowered.header, lowered.tensors, size)
     return Exported(out, found, found.stat().st_size, _coded_layers(lowered), measured, costs, report)
@@ -110,7 +113,7 @@ def lowered_model(model: Path, how: Packing) -> tuple[Path, Lowered]:
 def _lowered(found: Path, how: Packing) -> tuple[nn.Module, Lowered, tuple[Cost, ...]]:
     network, info = load_model(found, depth=how.depth)
     network, costs = _prepared(network, how)
-    lowered = lower(network, info, how.depth, how.floats, "fp16" if how.tail == "fp16" else "fp32")
+    lowered = lower(network, info, how.depth, how.floats, how.tail)
     return network, lowered, costs
 
 

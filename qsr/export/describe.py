@@ -28,7 +28,7 @@ def described(options: Options, network: nn.Module) -> dict[str, Plain]:
 def provenance(options: Options, info: ModelInfo) -> dict[str, Any]:
     """Where the weights come from; no path in it."""
     told: dict[str, Any] = {
-        "name": PurePath(options.name).name,
+        "name": options.name,
         "iteration": info.iteration,
         "weights": info.weights,
         "options_hash": options_hash(options),

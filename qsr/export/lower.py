@@ -28,6 +28,7 @@ from qsr.runtime.packed.ops import PackedHeader, Program
 NETWORKS: dict[type[nn.Module], Callable[[Builder, Any], int]] = {EdsrLayout: edsr, MsrLayout: msr, SwinIR: swinir}
 BODIES = ("body.", "layers.")
 Precision = Literal["fp32", "fp16"]
+Tail = Literal["fp32", "fp16", "int8", "w4a8", "w4a4"]
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ class Lowered:
 
 
 def lower(
-    network: nn.Module, info: ModelInfo, depth: int | None = None, floats: Precision = "fp32", tail: Precision = "fp32"
+    network: nn.Module, info: ModelInfo, depth: int | None = None, floats: Precision = "fp32", tail: Tail = "fp32"
 ) -> Lowered:
     """Operations and tensors of a trained network, which is left as it is.
 
     network: as `load_model` gives it. info: what its model file says; none of its paths gets into the file.
     depth: this depth of a depth-dynamic network only; None: all that can run, the largest first.
-    floats: how full-precision weights are stored; tail: those of head and tail, before and behind the residual blocks.
+    floats: how full-precision weights are stored. tail: fp16 stores those before and behind the residual blocks as float16;
+    what else it says has been done to the network before (prepare.py) and is told to the reader.
     Raises OptionsError for a network that is not one of qsr's, a layer that no operation expresses, quantizers that are
     not initialised; FormatError for NaN and Inf.
     """
@@ -59,7 +61,7 @@ def lower(
             where="network_g.type",
         )
     options = from_json(info.options)
-    shared = Shared(half=lambda name: "fp16" in (floats, tail if not name.startswith(BODIES) else floats))
+    shared = Shared(half=lambda name: "fp16" in (floats, floats if name.startswith(BODIES) else tail))
     programs = _programs(network, shared, depth)
     best = info.metrics.get("best")
     header = PackedHeader(
@@ -68,7 +70,7 @@ def lower(
         receptive_field=receptive_field(network, programs),
         window=network.window,
         whole_picture=sees_all(programs),
-        network=described(options, network),
+        network=described(options, network) | {"floats": floats, "tail": tail},
         protocol=best.get("protocol") if isinstance(best, dict) else None,
         metrics=info.metrics,
         provenance=provenance(options, info),

@@ -9,20 +9,20 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qsr.errors import OptionsError
-from qsr.export.lower import BODIES
+from qsr.export.lower import BODIES, Tail
 from qsr.export.pictures import Calibration
 from qsr.quant import QConv2d, calibrate, quantizers
 from qsr.quant.cadyq import CADyQ
 from qsr.spec import QuantSpec
 
-Tail = Literal["fp32", "fp16", "int8", "w4a4"]
-TAIL_BITS: dict[Tail, int] = {"int8": 8, "w4a4": 4}
+TAIL_BITS: dict[Tail, tuple[int, int]] = {"int8": (8, 8), "w4a8": (4, 8), "w4a4": (4, 4)}  # of weights, of inputs
+LEAST_ERROR = (("init", "mse"),)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def quantized_tail(network: nn.Module, tail: Tail, pictures: Calibration) -> tup
     Scales, one per output channel of a weight and one per input, are those of the least squared error; then each bias
     takes up the mean error of its channel. Raises OptionsError where there is no such convolution.
     """
-    bits = TAIL_BITS[tail]
+    w_bits, a_bits = TAIL_BITS[tail]
     before, network = network, copy.deepcopy(network)
     names = tail_layers(network)
     if not names:
         raise OptionsError(f"--tail {tail}: this network has no full-precision convolution between body and last one")
-    weight, act = (QuantSpec("lsq", bits, granularity, (("init", "mse"),)) for granularity in ("channel", "tensor"))
+    weight, act = QuantSpec("lsq", w_bits, "channel", LEAST_ERROR), QuantSpec("lsq", a_bits, "tensor", LEAST_ERROR)
     for name in names:
         parent, _, leaf = name.rpartition(".")
         setattr(network.get_submodule(parent), leaf, QConv2d.from_float(network.get_submodule(name), weight, act))
@@ -87,7 +87,7 @@ def quantized_tail(network: nn.Module, tail: Tail, pictures: Calibration) -> tup
         with torch.no_grad():
             network.get_submodule(name).bias += error
     psnr = [pictures.psnr(one, network.scale) for one in (before, network)]
-    return network, Cost(f"tail at {bits} bits ({', '.join(names)})", psnr[0], psnr[1], len(pictures.lr))
+    return network, Cost(f"tail at w{w_bits}a{a_bits} ({', '.join(names)})", psnr[0], psnr[1], len(pictures.lr))
 
 
 def tail_layers(network: nn.Module) -> tuple[str, ...]:

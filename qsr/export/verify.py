@@ -34,6 +34,8 @@ from qsr.runtime.packed.codes import weight_codes
 from qsr.runtime.packed.ops import Conv, FloatWeight, Linear
 
 EQUAL_SHARE, MOST = 0.999, 1  # of output bytes: at least equal, and the largest difference allowed, in grey levels
+# a code of 4 bits behind the body is many grey levels; the few whose rounding goes the other way show
+MOST_COARSE = 4
 LAYER_SIDE = 32  # of what the layers see
 PICTURE_SIDE, ATTENTION_SIDE = 256, 128  # of what is upscaled of each picture; attention is run in one piece
 
@@ -63,13 +65,15 @@ class Agreement:
 
     equal_share: float
     max_difference: int
+    allowed: int = MOST
 
     @property
     def close(self) -> bool:
-        return self.equal_share >= EQUAL_SHARE and self.max_difference <= MOST
+        return self.equal_share >= EQUAL_SHARE and self.max_difference <= self.allowed
 
     def text(self) -> str:
-        return f"{100 * self.equal_share:.4f} % of output bytes equal, largest difference {self.max_difference}"
+        share = f"{100 * self.equal_share:.4f} % of output bytes equal"
+        return f"{share}, largest difference {self.max_difference} (allowed {self.allowed})"
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,12 @@ class VerifyReport:
         return "\n".join((*lines, self.sizes.table()))
 
 
-def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[Picture]) -> VerifyReport:
+def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[Picture], allowed: int = MOST) -> VerifyReport:
     """Compare a trained network with the packed file at `path`, which `lowered` was written to.
 
     network: what was lowered; runs in eval mode on the CPU and is left as it is. A file of several depths is compared at
     each; the layers at the first. pictures: LR, (h, w, 3) uint8, one at least (OptionsError); of each the centre is upscaled,
-    of the first the central 32 x 32 goes through the layers.
+    of the first the central 32 x 32 goes through the layers. allowed: the largest difference of a byte.
     """
     attention = lowered.header.receptive_field is None
     crops = [centre(picture, ATTENTION_SIDE if attention else PICTURE_SIDE) for picture in pictures]
@@ -133,15 +137,15 @@ def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[
         set_depth(network, depths[0])
         checks = _check_layers(network, lowered, as_input(centre(crops[0], LAYER_SIDE)))
     found = [(depth, crop, model.upscale(crop, None if attention else "auto", depth)) for depth in depths for crop in crops]
-    single, double = _agreement(network, found), None
+    single, double = _agreement(network, found, allowed), None
     if not single.close:
         _to_double(network)
-        double = _agreement(network, found)
+        double = _agreement(network, found, allowed)
     measured = sizes(lowered.header, lowered.tensors, path.stat().st_size)
     return VerifyReport(checks, _executor(model), len(crops), single, double, measured)
 
 
-def _agreement(network: nn.Module, found: Iterable[tuple[int | None, Picture, Picture]]) -> Agreement:
+def _agreement(network: nn.Module, found: Iterable[tuple[int | None, Picture, Picture]], allowed: int) -> Agreement:
     """Of the network with what the runtime made: (depth, LR, output)."""
     dtype = next(network.parameters()).dtype
     counts = np.zeros(256, np.int64)
@@ -150,7 +154,7 @@ def _agreement(network: nn.Module, found: Iterable[tuple[int | None, Picture, Pi
             set_depth(network, depth)
             expected = as_bytes(network(as_input(crop).to(dtype)))
             counts += np.bincount(np.abs(expected.astype(np.int16) - output).ravel(), minlength=len(counts))
-    return Agreement(float(counts[0] / counts.sum()), int(counts.nonzero()[0].max()))
+    return Agreement(float(counts[0] / counts.sum()), int(counts.nonzero()[0].max()), allowed)
 
 
 def _to_double(network: nn.Module) -> None:

@@ -55,11 +55,19 @@ def test_verified_as_json(experiment: Path, tmp_path: Path) -> None:
     data = json.loads(result.stdout)
     assert data["bytes"] == Path(data["file"]).stat().st_size == data["sizes"]["file"]
     assert data["verify"]["passed"]
+    assert data["verify"]["single"]["max_difference"] <= 1
     assert [layer["codes_equal"] for layer in data["verify"]["layers"]] == [True, True, True]
 
 
 def test_without_a_kind_and_without_a_model(experiment: Path, tmp_path: Path) -> None:
     result = run(experiment)
     assert isinstance(result.exception, OptionsError)
-    assert "--packed is available" in str(result.exception)
+    assert "say what to export: --packed or --onnx" in str(result.exception)
     assert isinstance(run(tmp_path / "nothing", "--packed").exception, FormatError)
+
+
+def test_a_tail_in_codes_says_what_it_costs(experiment: Path, tmp_path: Path) -> None:
+    result = run(experiment, "--packed", "--tail", "w4a8", "-o", tmp_path / "net.qsr")
+    assert result.exit_code == 0, result.output
+    assert "tail at w4a8 (upsample.0): " in result.stdout
+    assert run(experiment, "--packed", "--tail", "int4").exit_code == 2

@@ -31,28 +31,28 @@ SECRET = "/home/someone/pictures"
 
 @pytest.fixture
 def trained() -> Trained:
-    """trained(network="srresnet", quant={}, depths=(), **network settings) -> (network in eval mode, its ModelInfo).
+    """trained(network="srresnet", quant={}, dqa=(), **network settings) -> (network in eval mode, its ModelInfo).
 
-    quant None: float. CADyQ's choices are fixed, each to another one.
+    quant None: float. Sums have gains. CADyQ's choices are fixed, each to another one.
     """
 
     def make(
-        network: str = "srresnet", quant: dict[str, Any] | None = None, depths: tuple[int, ...] = (), **settings: Any
+        network: str = "srresnet", quant: dict[str, Any] | None = None, dqa: tuple[int, ...] = (), **settings: Any
     ) -> tuple[nn.Module, ModelInfo]:
         torch.manual_seed(0)
         data: dict[str, Any] = {"name": "tiny", "scale": 2, "network_g": SECTIONS[network] | settings}
         data["path"] = {"experiments_root": SECRET}
         if quant is not None:
-            data["quant"] = {"method": "rlq", "w_bits": 4, "a_bits": 4, **quant}
-        if depths:
-            data["depth"] = {"dqa": {"depths": list(depths)}}
+            data["quant"] = {"method": "rlq", "w_bits": 4, "a_bits": 4, "start": "balanced", **quant}
+        if dqa:
+            data["depth"] = {"dqa": {"depths": list(dqa)}}
         options = from_dict(data)
         built = archs.build(options)
         archs.quantize(built, options)
         _disturb(built)
         calibrate(built, [torch.rand(2, 3, 8, 8)])
         _disturb_quantizers(built)
-        if depths:
+        if dqa:
             depth.freeze_order(built)
         return built.eval(), ModelInfo(
             options=options.to_json(), iteration=9, weights="ema", metrics=METRICS, extra={"p": SECRET}

@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
-from qsr.export.packed import pack, to_bytes
-from qsr.export.sizes import sizes
-from qsr.export.unpack import parse_packed
+import dataclasses
+
+import pytest
+
+from qsr.export.lower import Lowered, lower
+from qsr.export.sizes import Sizes, sizes
+from qsr.runtime.packed.container import to_bytes
+
+
+def measured(lowered: Lowered) -> Sizes:
+    content = to_bytes(lowered.header, lowered.tensors)
+    found = sizes(lowered.header, lowered.tensors, len(content))
+    assert found.file == len(content)
+    return found
 
 
 def test_kinds_add_up_and_counts_are_right(trained) -> None:
     network, info = trained("srresnet", {"w_bits": 2, "a_bits": 4})
-    content = to_bytes(*pack(network, info))
-    found = sizes(parse_packed(content))
-    weights, biases = 5 * 225, 5 * 5  # five layers of 5 x 5 x 3 x 3
+    found = measured(lower(network, info))
+    weights, biases, shifts = 5 * 576, 5 * 8, 5 * 8  # five layers of 8 x 8 x 3 x 3
     params = sum(p.numel() for name, p in network.named_parameters() if "quant" not in name)
-    assert found.file == len(content)
-    assert found.codes == 5 * 57  # ceil(225 * 2 / 8) each
-    assert found.scales == 5 * 4 * (1 + 1 + 5)
-    assert found.full_precision == 4 * (params - weights)
-    assert found.float_weights == 4 * params
-    assert found.honest == -(-2 * weights // 8) + found.scales + found.full_precision
-    assert found.papers == found.honest - found.scales - 4 * biases
-    assert found.to_json()["file"] == len(content)
+    colour = 3  # the mean's offsets
+    assert found.codes == 2 * weights // 8
+    assert found.scales == 4 * shifts, "a step and a weight's scale are one number each, in the header"
+    assert found.biases == 4 * biases
+    assert found.full_precision == 4 * (params + colour - weights - biases)
+    assert found.float_weights == 4 * (params + colour)
+    assert found.papers == found.codes + found.full_precision
+    assert found.to_json()["file"] == found.file
 
 
-def test_table_shows_every_kind(trained) -> None:
-    table = sizes(parse_packed(to_bytes(*pack(*trained("srresnet", {}))))).table()
-    assert [line.split("  ")[1] for line in table.splitlines()][:5] == [
+@pytest.mark.parametrize(("method", "planes"), [("srb", 2), ("bnn", 1)])
+def test_planes_are_bits(trained, method: str, planes: int) -> None:
+    network, info = trained("unit", {"method": method, "w_bits": 1, "a_bits": 1})
+    found = measured(lower(network, info))
+    assert found.codes == planes * 4 * 576 // 8
+    assert found.papers == found.codes + found.full_precision
+
+
+def test_half_floats_are_half_in_the_file_and_whole_in_the_papers(trained) -> None:
+    network, info = trained("msr", None)
+    whole, half = measured(lower(network, info)), measured(lower(network, info, floats="fp16"))
+    assert whole.papers == half.papers == whole.full_precision
+    assert half.full_precision < 0.6 * whole.full_precision
+
+
+def test_swin_with_products(trained) -> None:
+    network, info = trained("swinir", {"method": "srb", "w_bits": 1, "a_bits": 1, "quant_matmul": True})
+    found = measured(lower(network, info))
+    linear = 4 * (8 * 24 + 8 * 8 + 8 * 16 + 16 * 8) + 2 * 576
+    assert found.codes == 2 * linear // 8
+    assert found.scales > 4 * 4 * (3 * 8 + 2), "shifts of q, k, v and a step per head of the map"
+
+
+def test_a_depth_is_counted_once(trained) -> None:
+    network, info = trained("srresnet", {"w_bits": 2}, (4, 2))
+    everything, deep = measured(lower(network, info)), measured(lower(network, info, depth=4))
+    assert (everything.codes, everything.papers) == (deep.codes, deep.papers)
+
+
+def test_table_shows_every_kind_and_a_verdict(trained) -> None:
+    found = measured(lower(*trained("srresnet", {})))
+    table = found.table().splitlines()
+    assert [line.strip().split("  ")[0] for line in table][:6] == [
         "weight codes",
         "scales and shifts",
+        "biases of these layers",
         "full-precision tensors",
         "names and metadata",
         "file",
     ]
+    assert "is larger than what the papers count (+" in table[-1]
+    near = dataclasses.replace(found, papers=found.file)
+    assert near.as_counted
+    assert "is what the papers count (+0.0 %)" in near.table()
