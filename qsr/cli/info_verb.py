@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,16 +12,31 @@ import typer
 
 
 def command(
-    path: Annotated[Path | None, typer.Argument(help="Experiment folder or model file; left out: this installation.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="Experiment folder, model file or packed file; left out: this installation.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Tell everything that a model file knows about itself; without one, what this installation is."""
-    facts = about_installation() if path is None else about_model(path)
+    """Tell everything that a model file or a packed file knows about itself; without one, what this installation is."""
+    facts, lines = _facts(path)
     if as_json:
         typer.echo(json.dumps(facts, indent=2, sort_keys=True))
         return
-    for line in _installation_lines(facts) if path is None else _model_lines(facts):
+    for line in lines:
         typer.echo(line)
+
+
+def _facts(path: Path | None) -> tuple[dict[str, Any], Iterator[str]]:
+    if path is None:
+        facts = about_installation()
+        return facts, _installation_lines(facts)
+    from qsr.runtime.packed.container import is_packed
+
+    if is_packed(path):
+        facts = about_packed(path)
+        return facts, _packed_lines(facts)
+    facts = about_model(path)
+    return facts, _model_lines(facts)
 
 
 def about_installation() -> dict[str, Any]:
@@ -43,6 +59,21 @@ def about_model(path: Path) -> dict[str, Any]:
         "options_hash": options_hash(from_json(info.options)),
         **info.to_json(),
     }
+
+
+def about_packed(path: Path) -> dict[str, Any]:
+    """A packed file's place and size, runtime.summary of it, and its bytes by kind. No torch is needed.
+
+    FormatError where the file is refused.
+    """
+    from qsr.export.sizes import sizes
+    from qsr.runtime.packed.container import read
+    from qsr.runtime.summary import summary
+
+    header, tensors = read(path)
+    size = path.stat().st_size
+    kinds = sizes(header, tensors, size)
+    return {"file": str(path), "bytes": size, **summary(header, tensors), "sizes": kinds.to_json()}
 
 
 def _installation_lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -76,6 +107,41 @@ def _model_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield LayerReport.from_json(facts["layers"]).table()
 
 
+def _packed_lines(facts: dict[str, Any]) -> Iterator[str]:
+    from qsr.export.sizes import Sizes
+
+    yield _line("file", f"{facts['file']} ({facts['bytes']:,} bytes, {facts['format']})")
+    yield _line("scale", f"x{facts['scale']}")
+    for key, value in _flat(facts["network"]):
+        yield _line(key, value)
+    if facts["depths"]:
+        yield _line("depths", ", ".join(map(str, facts["depths"])))
+    reach = facts["receptive_field"]
+    tiles = "takes no tiles: an operation looks at the whole picture" if facts["whole_picture"] else ""
+    yield _line("receptive field", tiles or ("unbounded" if reach is None else f"{reach} pixels on each side"))
+    for key in ("metrics", "provenance"):
+        for name, value in _flat(facts[key], key):
+            yield _line(name, value)
+    yield ""
+    yield from _table(
+        ("layer", "shape", "bits", "bytes", "kernel", "isa"),
+        [
+            (row["name"], "x".join(map(str, row["shape"])), row["bits"], f"{row['bytes']:,}", row["kernel"], row["isa"])
+            for row in facts["layers"]
+        ],
+    )
+    yield ""
+    yield Sizes(**{field.name: facts["sizes"][field.name] for field in fields(Sizes)}).table()
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """Columns as wide as their widest entry; bytes to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    for row in (head, *rows):
+        cells = (cell.rjust(w) if name == "bytes" else cell.ljust(w) for cell, w, name in zip(row, widths, head))
+        yield "  ".join(cells).rstrip()
+
+
 def _line(name: str, value: object) -> str:
     return f"{name:<20} {value}"
 
@@ -90,4 +156,9 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         for number, inner in enumerate(value):
             yield from _flat(inner, f"{path}[{number}]")
     else:
-        yield path, f"{value:.4f}" if isinstance(value, float) else str(value)
+        yield _shown(path), _shown(f"{value:.4f}" if isinstance(value, float) else str(value))
+
+
+def _shown(text: str) -> str:
+    """A stranger's text: what a terminal would obey is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

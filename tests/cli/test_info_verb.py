@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from typer.testing import CliRunner
 import qsr
 from qsr.cli import info_verb
 from qsr.errors import FormatError
+from qsr.runtime.packed.container import write
+from tests.runtime.packed.build import conv_net
 
 
 def invoke(*arguments: str):
@@ -91,3 +96,60 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     with pytest.raises(FormatError, match=r"some\.safetensors: a safetensors file, but not one of qsr's"):
         invoke(str(file))
+
+
+# --- packed files -------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    header, tensors = conv_net("w2a2", features=8, blocks=1, scale=4)
+    header = replace(header, metrics={"set5": {"psnr_y": 31.25}}, provenance={"note": "a\x1b[2J"}, network={"method": "rlq"})
+    path = tmp_path_factory.mktemp("packed") / "net.qsr"
+    write(path, header, tensors)
+    return path
+
+
+def test_packed_file_as_text(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QSR_BACKEND", "numpy")
+    text = invoke(str(packed)).stdout
+    assert f"({packed.stat().st_size:,} bytes, qsr.packed/1)" in text
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
+    assert rows["body.0.conv1"] == ["body.0.conv1", "8x8x3x3", "w2a2", "144", "numpy", "portable"]
+    assert rows["scale"] == ["scale", "x4"]
+    assert rows["metrics.set5.psnr_y"][1] == "31.2500"
+    assert "weight codes" in text
+    assert "\x1b" not in text
+    assert r"a\x1b[2J" in text
+
+
+def test_packed_file_as_json(packed: Path) -> None:
+    facts = json.loads(invoke(str(packed), "--json").stdout)
+    assert facts["bytes"] == facts["sizes"]["file"] == packed.stat().st_size
+    assert facts["layers"][0] | {"kernel": "", "isa": ""} == {
+        "name": "conv_first",
+        "op": "conv",
+        "shape": [8, 3, 3, 3],
+        "bits": "float",
+        "bytes": 864,
+        "kernel": "",
+        "isa": "",
+    }
+    assert facts["network"] == {"method": "rlq"}
+
+
+def test_packed_files_are_known_by_their_content(packed: Path, tmp_path: Path, experiment: Path) -> None:
+    other = tmp_path / "renamed.safetensors"
+    other.write_bytes(packed.read_bytes())
+    assert json.loads(invoke(str(other), "--json").stdout)["format"] == "qsr.packed/1"
+    broken = tmp_path / "broken.qsr"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(FormatError, match="broken.qsr: not a safetensors file"):
+        invoke(str(broken))
+    assert "options_hash" in json.loads(invoke(str(experiment), "--json").stdout)
+
+
+def test_packed_files_need_no_torch(packed: Path, repository: Path) -> None:
+    code = "import sys\nsys.modules['torch'] = None\nfrom qsr.cli.main import main\n"
+    code += f"sys.argv = ['qsr', 'info', {str(packed)!r}]\nmain()\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "body.0.conv1" in done.stdout

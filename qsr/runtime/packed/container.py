@@ -128,3 +128,13 @@ def _metadata(content: bytes, where: str) -> str:
         raise FormatError(f"expected one metadata key, {METADATA_KEY!r}: not a packed network", where=where)
     text: str = metadata[METADATA_KEY]
     return text
+
+
+def is_packed(path: Path | str) -> bool:
+    """Whether a file looks like a packed one, of any version: by its name, or by what its header begins with."""
+    path = Path(path)
+    if path.suffix == ".qsr" or not path.is_file():
+        return path.suffix == ".qsr"
+    with open(path, "rb") as handle:
+        length = int.from_bytes(handle.read(LENGTH_BYTES), "little")
+        return length <= MAX_TABLE and b'\\"format\\":\\"qsr.packed/' in handle.read(length)
