@@ -26,16 +26,12 @@ class Network:
 
     def upscale(self, picture: np.ndarray, program: int = 0) -> np.ndarray:
         """(h, w, 3) uint8 -> (s h, s w, 3) float32, before it is clipped."""
-        height, width = picture.shape[:2]
-        rows, columns = (self.mirrored(size, self.head["window"]) for size in (height, width))
-        values = [picture[rows][:, columns].astype(np.float32) / np.float32(255)]
+        (height, width, _), scale, window = picture.shape, self.head["scale"], self.head["window"]
+        whole = np.pad(picture, ((0, -height % window), (0, -width % window), (0, 0)), mode="reflect")
+        values = [whole.astype(np.float32) / np.float32(255)]
         for op in self.head["programs"][program]["ops"][1:]:
             values.append(getattr(self, op["op"])(op, *(values[source] for source in op["inputs"])))
-        return values[-1][: self.head["scale"] * height, : self.head["scale"] * width]
-
-    def mirrored(self, size: int, window: int) -> list[int]:
-        period = max(2 * size - 2, 1)
-        return [min(i % period, period - i % period) if size > 1 else 0 for i in range(-(-size // window) * window)]
+        return values[-1][: scale * height, : scale * width]
 
     def number(self, value):
         return self.tensors[value] if isinstance(value, str) else np.float32(value)
@@ -84,9 +80,8 @@ class Network:
     def conv(self, op, x):
         y = self.correlate(self.act(op["act"], x), self.weight(op))
         if op["act"] and op["act"]["kind"] == "sign" and op["act"]["scale"] == "spatial":
-            y = y * self.correlate(
-                np.abs(x).mean(2, keepdims=True), np.full((1, 1, *op["kernel"]), 1 / math.prod(op["kernel"]))
-            )
+            box = np.full((1, 1, *op["kernel"]), 1 / math.prod(op["kernel"]))
+            y = y * self.correlate(np.abs(x).mean(2, keepdims=True), box)
         return (y + self.number(op["bias"])).astype(np.float32)
 
     def prelu(self, op, x):
@@ -129,9 +124,7 @@ class Network:
                 place = np.s_[top : top + win, left : left + win]
                 tokens = t[place].reshape(win * win, -1)
                 m = self.attention(op, tokens, top == x.shape[0] - win, left == x.shape[1] - win)
-                a[place] = (m + self.linear(op["proj"], m) if op["proj_skip"] else self.linear(op["proj"], m)).reshape(
-                    win, win, -1
-                )
+                a[place] = (op["proj_skip"] * m + self.linear(op["proj"], m)).reshape(win, win, -1)
         y = x + op["gain1"] * np.roll(a, (op["shift"], op["shift"]), (0, 1))
         hidden = self.linear(op["fc1"], self.normed(y, op["norm2"], op["eps"]))
         hidden = (0.5 * hidden * (1 + erf(hidden / math.sqrt(2)))).astype(np.float32)
