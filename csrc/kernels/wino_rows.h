@@ -80,9 +80,13 @@ struct WinogradRows {
     }
   }
 
-  // --- scratch: V [position][kTiles][channels], 64 bytes behind each position; M [kTiles][position][32], 16 behind each tile
+  // --- scratch: V [position][kTiles][channels], 64 bytes behind each position; M [kTiles][position][32], 16 behind each tile;
+  //     the inputs of one tile [kDown][kAcross][channels] and 64 bytes
   static size_t v_position(const RowConv& conv) noexcept { return kTiles * conv.pixel_bytes() + 64; }
-  static size_t scratch_bytes(const RowConv& conv, int) noexcept { return T::kPositions * v_position(conv) + 4 * kTiles * kMTile; }
+  static size_t m_bytes() noexcept { return 4 * kTiles * kMTile; }
+  static size_t scratch_bytes(const RowConv& conv, int) noexcept {
+    return T::kPositions * (v_position(conv) + conv.pixel_bytes()) + m_bytes() + 64;
+  }
 
   // Bytes of `tiles` tiles to V. Channels come kBytes at a time, from the last to the first. Of the last only 32 may be of this
   // pixel: what is written behind belongs to the next tile, whose turn is later, or lies behind the position.
@@ -119,6 +123,20 @@ struct WinogradRows {
         }
       }
     }
+  }
+
+  // A tile of which only `columns` of the kAcross columns are in the row. V is exact for bytes that occur, so what is behind the
+  // row, which may be anything, is not read: 0 stands for it.
+  static void last_to_v(const uint8_t* const* rows, size_t stride, size_t columns, const Bytes* offset, uint8_t* v, size_t v_position,
+                        uint8_t* copy) noexcept {
+    const uint8_t* from[T::kDown];
+    for (size_t i = 0; i < T::kDown; ++i) {
+      uint8_t* to = copy + i * T::kAcross * stride;
+      std::memcpy(to, rows[i], columns * stride);
+      std::memset(to + columns * stride, 0, (T::kAcross - columns) * stride);
+      from[i] = to;
+    }
+    to_v(from, stride, 1, offset, v, v_position);
   }
 
   // M of one tile and kInts outputs to sums. m: [position][32]; sums: pixel by pixel, row by row; the first `columns` only
@@ -189,7 +207,13 @@ struct WinogradRows {
       call.tiles = std::min(kTiles, all - first);
       const uint8_t* from[T::kDown];
       for (int i = 0; i < T::kDown; ++i) from[i] = rows[i] + static_cast<size_t>(MH * first) * stride;
-      to_v(from, stride, call.tiles, offset, v, v_position(conv));
+      const int whole = std::min(call.tiles, pixels / MH - first);
+      if (whole > 0) to_v(from, stride, whole, offset, v, v_position(conv));
+      if (whole < call.tiles) {
+        for (int i = 0; i < T::kDown; ++i) from[i] += static_cast<size_t>(MH * whole) * stride;
+        last_to_v(from, stride, static_cast<size_t>(pixels % MH + 2), offset, v + static_cast<size_t>(whole) * stride, v_position(conv),
+                  reinterpret_cast<uint8_t*>(m) + m_bytes());
+      }
       int32_t* sums = static_cast<int32_t*>(acc) + static_cast<size_t>(MH * first) * padded;
       call.weights = weights;
       for (size_t o = 0; o < padded; o += kOutputs) {
