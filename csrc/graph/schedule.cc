@@ -8,6 +8,9 @@
 namespace qsr {
 namespace {
 
+// Pixels behind a row's end that hold padding too: the last group of columns of a Winograd kernel mixes them in and cancels
+// them again, exactly only for values that may occur.
+constexpr int kBehind = 7;
 constexpr int kFewestColumns = 32;   // of a tile, in pixels of the picture
 constexpr int64_t kMostBytes = int64_t{1} << 46;
 
@@ -308,8 +311,7 @@ Status find_uses(Graph* graph, const std::vector<int>& starts) {
         (together ? use.inside : use.outside) = true;
         if (stage.spec.kind == Kind::kConv && operand.kind == Operand::Kind::kReach) {
           use.pad_left = std::max(use.pad_left, operand.reach_x);
-          // floats behind the right border are read by the last group of columns, and have to be zeros there
-          use.pad_right = std::max(use.pad_right, operand.reach_x + (stage.align_columns > 1 ? stage.align_columns : 0));
+          use.pad_right = std::max(use.pad_right, operand.reach_x + kBehind);
         }
         if (stage.spec.kind == Kind::kSwin) use.dense = true;
       }

@@ -133,23 +133,24 @@ void Task::finish(const Stage& stage, int map, int first, int end) noexcept {
   const View& rows = view(map);
   const Range columns{columns_.first * stage.up, columns_.end * stage.up};
   const bool ring = plan_.rings[static_cast<size_t>(map)].capacity > 0;
-  for (int y = first; y < end; ++y) pad(rows, map, y, columns);
+  for (int y = first; y < end; ++y) pad(rows, map, y, columns, ring);
   if (!ring || !graph_.uses[static_cast<size_t>(map)].outside) return;
   const View whole = run_.whole(map);
   const int factor = spec(map).factor;
   const Range own{tile_->columns.first * factor, tile_->columns.end * factor};
   for (int y = std::max(first, band_->rows.first * factor); y < std::min(end, band_->rows.end * factor); ++y) {
     std::memcpy(whole.at(y, own.first), rows.at(y, own.first), static_cast<size_t>(own.end - own.first) * rows.pixel);
-    pad(whole, map, y, own);
+    pad(whole, map, y, own, false);
   }
 }
 
-void Task::pad(const View& rows, int map, int y, Range columns) noexcept {
+// own: nothing else lies behind the row, as it does in a map that tiles of columns share.
+void Task::pad(const View& rows, int map, int y, Range columns, bool own) noexcept {
   const MapUse& use = graph_.uses[static_cast<size_t>(map)];
   const MapSpec& made = spec(map);
   const int byte = made.format == Input::kBytes ? made.zero : 0;
   if (use.pad_left > 0 && columns.first == 0) std::memset(rows.at(y, -use.pad_left), byte, static_cast<size_t>(use.pad_left) * rows.pixel);
-  if (use.pad_right > 0 && columns.end == made.factor * run_.schedule.width) {
+  if (use.pad_right > 0 && (own || columns.end == made.factor * run_.schedule.width)) {
     std::memset(rows.at(y, columns.end), byte, static_cast<size_t>(use.pad_right) * rows.pixel);
   }
 }

@@ -49,7 +49,7 @@ class Task {
   void emit(const Stage& stage, const Target& target, const Epilogue& epilogue, const uint8_t* acc, size_t stride, int y, int x, int pixels) noexcept;
   void take_off(const Stage& stage, int32_t* acc, int y, int x, int pixels) noexcept;
   void finish(const Stage& stage, int map, int first, int end) noexcept;
-  void pad(const View& view, int map, int y, Range columns) noexcept;
+  void pad(const View& view, int map, int y, Range columns, bool own) noexcept;
 
   void picture(const Stage& stage, int y) noexcept;
   void map(const Stage& stage, int y) noexcept;
