@@ -1,4 +1,4 @@
-"""`qsr report`: the page of a leaderboard."""
+"""`qsr report`: the page of a leaderboard, or of the frontier of quality and time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import typer
 
 
 def command(
-    source: Path = typer.Argument(help="leaderboard.json, or the folder that holds it."),
-    out: Path | None = typer.Option(None, "-o", "--out", help="File to write; left out: leaderboard.html beside the source."),
+    source: Path = typer.Argument(help="leaderboard.json or its folder; or a frontier.json of benchmarks/frontier.py."),
+    out: Path | None = typer.Option(None, "-o", "--out", help="File to write; left out: an .html beside the source."),
 ) -> None:
     """Write one self-contained HTML page: table, order, costs, curves, pictures, layers and commands."""
+    from qsr.report.frontier import is_frontier, write_frontier
     from qsr.report.page import write_page
 
-    written = write_page(source, out)
+    written = write_frontier(source, out) if is_frontier(source) else write_page(source, out)
     typer.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -46,25 +46,29 @@ def page(board: Board) -> str:
     made = [(anchor, title, section(board)) for anchor, title, section in SECTIONS]
     present = [(anchor, title, body) for anchor, title, body in made if body]
     bodies = [tag("section", tag("h2", title), body, id=anchor) for anchor, title, body in present]
+    return document(
+        f"{board.name}: qsr leaderboard",
+        page_head.header(board),
+        _toolbar(board, [(anchor, title) for anchor, title, _ in present]),
+        tag("main", *bodies),
+        page_head.footer(board),
+        tag("dialog", tag("div", id="rebuild-box"), id="rebuild-dialog", aria_label="How this number was made"),
+    )
+
+
+def document(title: str, *parts: Markup) -> str:
+    """A whole page around `parts`, with the house's style and script inside."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{board.name}: qsr leaderboard"),
+        tag("title", title),
         tag("style", Markup(_own("page.css"))),
     )
-    body = tag(
-        "body",
-        page_head.header(board),
-        _toolbar(board, [(anchor, title) for anchor, title, _ in present]),
-        tag("main", *bodies),
-        page_head.footer(board),
-        tag("dialog", tag("div", id="rebuild-box"), id="rebuild-dialog", aria_label="How this number was made"),
-        tag("div", id="said", role="status", aria_live="polite"),
-        tag("script", Markup(_own("page.js"))),
-    )
+    said = tag("div", id="said", role="status", aria_live="polite")
+    body = tag("body", *parts, said, tag("script", Markup(_own("page.js"))))
     return "<!doctype html>\n" + tag("html", head, "\n", body, lang="en") + "\n"
 
 
