@@ -59,7 +59,10 @@ Status Engine::make(NetworkSpec&& network, Isa limit, int threads, bool keep, st
     }
     if (Status status = find_uses(&graph, network.segments); !status.ok()) return status;
     if (keep) {
-      for (MapUse& use : graph.uses) use.last_segment = static_cast<int>(graph.segments.size());
+      for (MapUse& use : graph.uses) {
+        use.last_segment = static_cast<int>(graph.segments.size());
+        use.replaces = -1;
+      }
     }
     *out = std::move(made);
     return {};

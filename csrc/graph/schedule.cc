@@ -199,6 +199,7 @@ class Scheduler {
       place.capacity = static_cast<int>(rows);
       place.row_bytes = use.dense ? 4 * static_cast<size_t>(columns * map.channels) : row_bytes(map, static_cast<int>(columns) + use.pad_left + use.pad_right);
       const size_t size = round_up(place.row_bytes * static_cast<size_t>(rows) + 128, 64);
+      if (use.replaces >= 0) continue;  // below
       size_t at = 0;
       for (bool moved = true; moved;) {
         moved = false;
@@ -214,6 +215,11 @@ class Scheduler {
       place.offset = at;
       placed.push_back(static_cast<int>(m));
       total = std::max(total, at + size);
+    }
+    for (size_t m = 0; m < graph_.maps.size(); ++m) {
+      size_t first = m;
+      while (graph_.uses[first].replaces >= 0) first = static_cast<size_t>(graph_.uses[first].replaces);
+      if (graph_.uses[m].outside) out_.whole[m].offset = out_.whole[first].offset;
     }
     out_.arena_bytes = total;
     return {};
@@ -292,6 +298,41 @@ class Scheduler {
 
 }  // namespace
 
+namespace {
+
+// Sums that may be written where the residual was: both are whole maps, nobody reads the residual later or beside the stage
+// that adds to it, and that stage makes no rows but the task's own.
+void find_replaced(Graph* graph) {
+  for (const Stage& stage : graph->stages) {
+    if (stage.spec.second < 0 || stage.spec.out < 0 || (stage.spec.kind != Kind::kConv && stage.spec.kind != Kind::kMap)) continue;
+    MapUse& from = graph->uses[static_cast<size_t>(stage.spec.second)];
+    MapUse& to = graph->uses[static_cast<size_t>(stage.spec.out)];
+    bool good = from.outside && !from.inside && to.outside && from.dense == to.dense && from.last_segment == to.first_segment;
+    Asking::each_output(stage, [&](int map) { good = good && !graph->uses[static_cast<size_t>(map)].inside; });
+    int readers = 0;
+    for (int reader : from.readers) readers += reader >= graph->segments[static_cast<size_t>(from.last_segment)].first;
+    if (!good || readers != 1) continue;
+    to.replaces = stage.spec.second;
+  }
+  // A chain of such sums is one memory with one layout: its first map lives as long as any of them, padded as the widest.
+  const auto first_of = [&](MapUse* use) {
+    while (use->replaces >= 0) use = &graph->uses[static_cast<size_t>(use->replaces)];
+    return use;
+  };
+  for (MapUse& use : graph->uses) {
+    MapUse* first = first_of(&use);
+    first->last_segment = std::max(first->last_segment, use.last_segment);
+    first->pad_left = std::max(first->pad_left, use.pad_left);
+    first->pad_right = std::max(first->pad_right, use.pad_right);
+  }
+  for (MapUse& use : graph->uses) {
+    use.pad_left = first_of(&use)->pad_left;
+    use.pad_right = first_of(&use)->pad_right;
+  }
+}
+
+}  // namespace
+
 Status find_uses(Graph* graph, const std::vector<int>& starts) {
   const int count = static_cast<int>(graph->stages.size());
   for (size_t i = 0; i < starts.size(); ++i) {
@@ -323,6 +364,7 @@ Status find_uses(Graph* graph, const std::vector<int>& starts) {
       });
     }
   }
+  find_replaced(graph);
   for (const MapUse& use : graph->uses) {
     if (use.dense && use.pad_left > 0) return failure(Code::kFormat, "a convolution reads a map that Swin layers work on");
   }

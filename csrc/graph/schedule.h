@@ -23,6 +23,7 @@ struct MapUse {
   bool outside = false;           // some reader is in another one: it exists as a whole
   bool dense = false;             // no padding between rows (Swin)
   int pad_left = 0, pad_right = 0;  // pixels of padding that convolutions read
+  int replaces = -1;              // the map whose memory it takes over, place by place: a stream plus a branch
 };
 
 struct Segment {
