@@ -35,7 +35,7 @@ Way choose_way(const LinearSpec& spec, Isa isa) noexcept {
   if (isa == Isa::kAvx512) return Way::kBytes;
   // AVX2: vpmaddubsw makes sums of two products, vpaddw adds up those of all rows, both in int16
   const int highest = act.kind == ActSpec::Kind::kSign ? 2 : act.highest + std::max(0, -act.lowest);
-  return (spec.c_in + 3) / 4 * 2 * highest * largest <= INT16_MAX ? Way::kBytes : Way::kWide;
+  return (spec.c_in + 3) / 4 * 2 * highest * largest <= INT16_MAX ? Way::kBytes : Way::kPairs;
 }
 
 int code(const LinearSpec& spec, int plane, size_t i) noexcept {
@@ -66,8 +66,8 @@ void put(const LinearSpec& spec, int plane, size_t o, size_t c, float factor, co
     case Way::kBytes:
       block[c / 4 * kLinearBlock] |= static_cast<uint32_t>(code(spec, plane, i) & 0xff) << (8 * (c % 4));
       break;
-    case Way::kWide:
-      block[(c / 4 * 2 + c % 2) * kLinearBlock] |= static_cast<uint32_t>(code(spec, plane, i) & 0xffff) << (8 * (c % 4 / 2 * 2));
+    case Way::kPairs:
+      block[c / 2 * kLinearBlock] |= static_cast<uint32_t>(code(spec, plane, i) & 0xffff) << (16 * (c % 2));
       break;
     case Way::kBits:
       block[c / 32 * kLinearBlock] |= static_cast<uint32_t>(code(spec, plane, i) < 0) << (c % 32);
@@ -135,7 +135,7 @@ Status pack_linear(const LinearSpec& spec, Isa isa, const char* name, int factor
   out->c_in = spec.c_in;
   out->c_out = spec.c_out;
   out->planes = out->way == Way::kFloat ? 1 : spec.planes;
-  const int per_row = out->way == Way::kFloat ? 1 : out->way == Way::kBits ? 32 : 4;
+  const int per_row = out->way == Way::kFloat ? 1 : out->way == Way::kPairs ? 2 : out->way == Way::kBytes ? 4 : 32;
   out->rows = (spec.c_in + per_row - 1) / per_row;
   const size_t padded = out->c_out_padded(), planes = static_cast<size_t>(out->planes), c_in = static_cast<size_t>(spec.c_in);
   const size_t plane_words = out->blocks() * out->block_words();

@@ -1,12 +1,12 @@
 // A LinearSpec as the fused layer runs it: quantized input and weights, in blocks of outputs (linear.inc).
 //
-// Activations of a window are rows of tokens: one row per channel (kFloat), per 4 channels (kBytes..., the code of channel
-// 4 r + i in bits 8 i..8 i + 7) or per 32 channels (kBits, 1 where the sign is -1), always 4 bytes per token. Vectors then
-// run over tokens, whatever the channels are, and a weight is one 4-byte word that is broadcast.
+// Activations of a window are rows of tokens: one row per channel (kFloat), per 4 channels (kBytes, the code of channel 4 r + i
+// in bits 8 i..8 i + 7), per 2 (kPairs, bits 16 i..16 i + 15) or per 32 (kBits, 1 where the sign is -1), always 4 bytes per
+// token. Vectors then run over tokens, whatever the channels are, and a weight is a word of 4 bytes that is broadcast.
 //
 //   kFloat  out[o][t] = bias[o] + sum over r of w[o][r] * x[r][t]                    x is x_hat, w is w_hat
 //   others  out[o][t] = bias[o] + mean[t] * sum over planes p of scale[p][o] * (start[p][o] + acc[p][o][t])
-//     bytes   acc = sum over c of w[p][o][c] * u[c][t], u = q + zero in 0..255;  start = -zero * sum over c of w[p][o][c]
+//     codes   acc = sum over c of w[p][o][c] * u[c][t], u = q + zero in 0..255;  start = -zero * sum over c of w[p][o][c]
 //     bits    acc = -2 * popcount(w ^ u);  start = c_in
 //   mean[t] is 1 unless the input is a sign with Scale::kMean.
 // Exact: with at most kMaxSwinChannels terms |acc| and |start| stay below 4096 * 255 * 128 < 2^27.
@@ -53,8 +53,8 @@ struct Act {
 
 enum class Way : uint8_t {
   kFloat,
-  kBytes,   // a word is four int8 weights; products are summed exactly, at once (vpdpbusd) or in int16 that cannot overflow
-  kWide,    // two words: weights of channels 0 and 2 of the four as int16, then those of 1 and 3 (vpmaddwd)
+  kBytes,  // four products at once: vpdpbusd, or on AVX2 vpmaddubsw where all sums fit int16
+  kPairs,  // two products of int16 at once: vpmaddwd, AVX2 only
   kBits,
 };
 
@@ -63,14 +63,14 @@ struct PackedLinear {
   int c_in = 0, c_out = 0, planes = 1;
   int rows = 0;            // of the input
   Act act;
-  Buffer<uint32_t> weights;  // [plane][block][row][part][kLinearBlock]
+  Buffer<uint32_t> weights;  // [plane][block][row][kLinearBlock]
   std::vector<int32_t> start;  // [plane][c_out_padded]
   std::vector<float> scale;    // [plane][c_out_padded]
   std::vector<float> bias;     // [c_out_padded]
 
   size_t blocks() const noexcept { return (static_cast<size_t>(c_out) + kLinearBlock - 1) / kLinearBlock; }
   size_t c_out_padded() const noexcept { return blocks() * kLinearBlock; }
-  size_t block_words() const noexcept { return static_cast<size_t>(rows) * kLinearBlock * (way == Way::kWide ? 2 : 1); }
+  size_t block_words() const noexcept { return static_cast<size_t>(rows) * kLinearBlock; }
 };
 
 // channels: of the vectors. name: of the layer or operand, for the message.

@@ -77,33 +77,34 @@ inline void store_int(float* p, I x) noexcept { _mm256_storeu_si256(reinterpret_
 struct BytesDot {
   using Sum = I;
   using In = I;
-  static constexpr int kParts = 1;
+  static constexpr int kVectors = kTile;
   static Sum zero() noexcept { return isplat(0); }
   static In open(const float* x) noexcept { return ints(load_bits(x)); }
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {
-    return ints(_mm256_add_epi16(bits(sum), _mm256_maddubs_epi16(bits(x), _mm256_set1_epi32(static_cast<int>(*w)))));
+    I products;  // GCC 12 would make all products first, and spill twelve sums for them
+    asm("vpmaddubsw %[w], %[x], %[p]\n\tvpaddw %[p], %[s], %[s]"
+        : [s] "+x"(sum), [p] "=&x"(products)
+        : [x] "x"(x), [w] "x"(isplat(static_cast<int>(*w))));
+    return sum;
   }
   static V value(Sum sum, int32_t start) noexcept {
     return _mm256_cvtepi32_ps(bits(ints(_mm256_madd_epi16(bits(sum), _mm256_set1_epi16(1))) + isplat(start)));
   }
 };
 
-// u as int16: channels 0 and 2, 1 and 3. Products of 0..255 and -128..127 and their sums fit int32 (linear_pack.h).
-struct WideDot {
-  struct In {
-    I even, odd;
-  };
+// Products of 0..255 and -128..127 and their sums fit int32 (linear_pack.h).
+struct PairsDot {
   using Sum = I;
-  static constexpr int kParts = 2;
+  using In = I;
+  static constexpr int kVectors = kTile;
   static Sum zero() noexcept { return isplat(0); }
-  static In open(const float* x) noexcept {
-    const __m256i u = load_bits(x), low = _mm256_set1_epi16(0xff);
-    return {ints(_mm256_and_si256(u, low)), ints(_mm256_srli_epi16(u, 8))};
-  }
+  static In open(const float* x) noexcept { return ints(load_bits(x)); }
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {
-    const __m256i even = _mm256_madd_epi16(bits(x.even), _mm256_set1_epi32(static_cast<int>(w[0])));
-    const __m256i odd = _mm256_madd_epi16(bits(x.odd), _mm256_set1_epi32(static_cast<int>(w[kLinearBlock])));
-    return sum + ints(even) + ints(odd);
+    I products;  // as above
+    asm("vpmaddwd %[w], %[x], %[p]\n\tvpaddd %[p], %[s], %[s]"
+        : [s] "+x"(sum), [p] "=&x"(products)
+        : [x] "x"(x), [w] "x"(isplat(static_cast<int>(*w))));
+    return sum;
   }
   static V value(Sum sum, int32_t start) noexcept { return _mm256_cvtepi32_ps(bits(sum + isplat(start))); }
 };
@@ -112,7 +113,7 @@ struct WideDot {
 struct BitsDot {
   using Sum = I;
   using In = I;
-  static constexpr int kParts = 1;
+  static constexpr int kVectors = 1;  // 6 sums, what a count needs beside them, and nothing spilled
   static Sum zero() noexcept { return isplat(0); }
   static In open(const float* x) noexcept { return ints(load_bits(x)); }
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {

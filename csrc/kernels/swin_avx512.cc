@@ -76,7 +76,7 @@ inline void store_int(float* p, I x) noexcept { _mm512_storeu_si512(p, bits(x));
 struct BytesDot {
   using Sum = I;
   using In = I;
-  static constexpr int kParts = 1;
+  static constexpr int kVectors = kTile;
   static Sum zero() noexcept { return isplat(0); }
   static In open(const float* x) noexcept { return ints(_mm512_loadu_si512(x)); }
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {
@@ -84,12 +84,12 @@ struct BytesDot {
   }
   static V value(Sum sum, int32_t start) noexcept { return _mm512_cvtepi32_ps(bits(sum + isplat(start))); }
 };
-using WideDot = BytesDot;  // choose_way() never asks for it
+using PairsDot = BytesDot;  // choose_way() never asks for it
 
 struct BitsDot {
   using Sum = I;
   using In = I;
-  static constexpr int kParts = 1;
+  static constexpr int kVectors = kTile;
   static Sum zero() noexcept { return isplat(0); }
   static In open(const float* x) noexcept { return ints(_mm512_loadu_si512(x)); }
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {

@@ -6,7 +6,7 @@
 //   with_sign(size, x): size where x >= 0, else -size;  where_not_less(x, least, value): value where x >= least, else 0
 //   times_power(x, n): x * 2^n for whole n in -126..126;  transpose(V[kLanes])
 // and, for integers (QSR_SWIN_INTEGERS): + & | ~ << of I, isplat, to_int, sign_mask (-1 where x < 0, else 0), store_int, and
-// BytesDot, WideDot, BitsDot (as FloatDot in linear.inc). Without them codes are multiplied as the floats that they stand for.
+// BytesDot, PairsDot, BitsDot (as FloatDot in linear.inc). Without them codes are multiplied as the floats that they stand for.
 #include <cstring>
 
 #include "kernels/swin_parts.h"
