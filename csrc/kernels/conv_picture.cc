@@ -9,12 +9,20 @@
 namespace qsr {
 namespace {
 
+// Memory that notices when somebody wrote behind its end.
 struct Aligned {
-  explicit Aligned(size_t bytes) : data(std::aligned_alloc(64, round_up(std::max<size_t>(bytes, 1), 64))) {}
+  static constexpr size_t kGuard = 64;
+  static constexpr uint8_t kMark = 0x5a;
+
+  explicit Aligned(size_t size) : count(size), data(std::aligned_alloc(64, round_up(size, 64) + kGuard)) {
+    if (data) std::memset(bytes() + count, kMark, kGuard);
+  }
   ~Aligned() { std::free(data); }
   Aligned(const Aligned&) = delete;
   Aligned& operator=(const Aligned&) = delete;
   uint8_t* bytes() const noexcept { return static_cast<uint8_t*>(data); }
+  bool intact() const noexcept { return std::count(bytes() + count, bytes() + count + kGuard, kMark) == kGuard; }
+  size_t count;
   void* data;
 };
 
@@ -104,6 +112,7 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
     }
     *seconds = std::min(*seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
+  if (!packed.intact() || !acc.intact() || !scratch.intact()) return failure(Code::kArgument, "%s wrote behind its memory", kernel.name);
   return {};
 }
 
