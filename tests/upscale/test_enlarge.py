@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from upscale_fakes import Nearest, colours, larger
 
-from qsr.upscale.enlarge import Way, enlarge, enlarge_alpha, self_ensemble
+from qsr.upscale.enlarge import Way, enlarge, enlarge_alpha, from_output, self_ensemble
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -63,3 +63,10 @@ def test_pixels_are_counted(network: Nearest) -> None:
         ticks: list[int] = []
         enlarge(network, colours(6, 4), way, ticks.append)
         assert sum(ticks) == 12 * 8
+
+
+def test_grey_is_the_mean_rounded_to_the_nearest() -> None:
+    made = np.array([[[1, 1, 2], [1, 2, 2], [255, 255, 255], [0, 0, 1]]], np.uint8)
+    assert from_output(made, 1, np.dtype(np.uint8))[0, :, 0].tolist() == [1, 2, 255, 0]
+    floats = made.astype(np.float32) / 255
+    assert from_output(floats, 2, np.dtype(np.uint16))[0, :, 0].tolist() == [343, 428, 65535, 86]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -104,6 +105,29 @@ def test_colours_are_not_shifted(network: Nearest, tmp_path: Path, matrix: int) 
 
 
 @needs_av
+@pytest.mark.parametrize(("a", "b", "turns"), [(0, 1, 3), (-1, 0, 2), (0, -1, 1)])
+def test_frames_that_the_camera_turned_are_upright(network: Nearest, tmp_path: Path, a: int, b: int, turns: int) -> None:
+    source = film(tmp_path / "a.mp4", sound=False)
+    stored = frames(source)[-1][1]
+    data = bytearray(source.read_bytes())
+    at = data.index(b"tkhd") + 44  # the matrix of the track's header: (x, y) -> (a x - b y, b x + a y), y down
+    data[at : at + 36] = struct.pack(">9i", a << 16, b << 16, 0, -b << 16, a << 16, 0, 0, 0, 1 << 30)
+    source.write_bytes(data)
+    enlarged(network, source, tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "b.mp4")) as read:
+        assert next(read.decode(video=0)).rotation == 0
+    upright = np.rot90(stored, turns)
+    assert np.abs(frames(tmp_path / "b.mp4")[-1][1][::2, ::2].astype(int) - upright).mean() < 4
+
+
+@needs_av
+def test_the_suffix_names_the_container(network: Nearest, tmp_path: Path) -> None:
+    film(tmp_path / "a.mkv").rename(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match="cannot recode"):
+        enlarged(network, tmp_path / "a.mp4", tmp_path / "b.mp4")
+
+
+@needs_av
 def test_odd_sizes_become_even(tmp_path: Path) -> None:
     network = Nearest(3)
     with av.open(str(tmp_path / "a.mkv"), "w") as made:
@@ -148,7 +172,7 @@ def test_sound_alone_is_no_video(network: Nearest, tmp_path: Path) -> None:
 @needs_av
 def test_a_full_disk_is_the_disks_fault_and_ours_stays_ours(network: Nearest, tmp_path: Path) -> None:
     source = film(tmp_path / "a.mp4")
-    with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb") as full:
+    with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb", buffering=0) as full:
         upscale_video(network, source, full, ".mkv", "mark", Way())
     network.fault = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
