@@ -80,7 +80,7 @@ py::dict run(const std::string& isa, const py::array& sums, const py::dict& opti
   if (planes > 3 || (!from_float && !e.scale)) throw py::value_error("expected at most 3 planes, and scales for integers");
 
   const Owned<uint32_t> acc = zeros<uint32_t>(planes * pixels * padded);
-  std::fill_n(acc.get(), planes * pixels * padded, 0x7fc12345u);  // what lies behind the channels may be anything: NaN here
+  std::fill_n(acc.get(), planes * pixels * padded, 0xf149f2cau);  // what lies behind the channels may be anything: -1e30 here
   for (size_t i = 0; i < planes * pixels; ++i) {
     std::memcpy(acc.get() + i * padded, static_cast<const uint32_t*>(sums.data()) + i * channels, 4 * channels);
   }

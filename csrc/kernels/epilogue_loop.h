@@ -8,6 +8,9 @@
 //   V::codes<n>(F[n], CodeSink, target)   clip(rint(v), lowest, highest) + zero, NaN as `lowest`: 16 n bytes
 // Included behind QSR_TARGET_*; everything here is local to the file that includes it, hence compiled for its set alone.
 //
+// GCC contracts a product and its sum to a fused one, between intrinsics too. The only sums of products here are V::fma:
+// what V::mul gives is selected (prelu) or converted (codes) before anything else happens to it.
+//
 // Channels run outside, pixels inside, so that the vectors of the channels stay in registers. What decides about the
 // instructions is a template argument; what is left are branches that fall the same way for every pixel.
 #pragma once

@@ -115,9 +115,11 @@ def test_products_and_sums_are_rounded_once(isa: str) -> None:
     scale = (rng.integers(2**23, 2**24, count) * 2.0 ** rng.integers(-40, -10, count)).astype(F32)
     middle = rng.integers(2**23, 2**24, count) + 0.5
     bias = (middle * 2.0 ** rng.integers(-30, 20, count)).astype(F32)
-    scale[: count // 4] = (2.0 ** rng.integers(-30, -10, count // 4) * (1 + 2.0**-23)).astype(F32)
-    acc[: count // 4] = 1
-    bias[: count // 4] = (rng.integers(2**23, 2**24, count // 4) * 2.0 ** rng.integers(-10, 12, count // 4)).astype(F32)
+    # (1 + 2^-23) (1 - 2^-23) = 1 - 2^-46: just below half a unit of the addend, more closely than a double can tell
+    power = 2.0 ** rng.integers(-30, -10, count // 4)
+    scale[: count // 4] = power * (1 + 2.0**-23)
+    acc[: count // 4] = rng.choice([1 - 2**23, 2**23 - 1], count // 4)
+    bias[: count // 4] = rng.integers(2**23, 2**24, count // 4) * 2.0**24 * power
     acc[-1], scale[-1], bias[-1] = 3, F32(2**-140), F32(5 * 2**-149)  # subnormal
     found = extension.run_epilogue(isa, acc[None, None], {"scale": scale[None], "bias": bias, "out": True})["out"][0]
     for i in range(count):
