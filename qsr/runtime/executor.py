@@ -6,6 +6,7 @@ program, keeps nothing between two runs, and may be used from several threads at
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +28,19 @@ class LayerKernel:
     bits: str
     kernel: str
     isa: str
+
+
+FLOAT_BLOCK = re.compile(r"_f32_wino(\d+)")
+
+
+def float_block(kernel: LayerKernel) -> int:
+    """Side of the blocks of outputs that a float kernel makes together, 1 where each stands alone.
+
+    Winograd's sums in float32 are the same up to rounding, and what is rounded is the whole block's neighbourhood: the last
+    bit of an output depends on where its block lies and on all that the block sees. Integer kernels are exact.
+    """
+    found = FLOAT_BLOCK.search(kernel.kernel)
+    return int(found[1]) if found else 1
 
 
 class Executor(Protocol):

@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -19,11 +21,13 @@ from numpy.typing import NDArray
 
 from qsr.errors import DataError, EnvironmentFault, OptionsError
 from qsr.runtime.backend import VARIABLE
-from qsr.runtime.executor import Executor, LayerKernel
+from qsr.runtime.executor import Executor, LayerKernel, float_block
 from qsr.runtime.feeder import Feeder, check_picture
 from qsr.runtime.packed.codes import Tensors
 from qsr.runtime.packed.container import read
-from qsr.runtime.packed.ops import PackedHeader, Program
+from qsr.runtime.packed.ops import Conv, PackedHeader, Program, Quantize
+from qsr.runtime.packed.reach import reach
+from qsr.runtime.packed.shapes import infer
 from qsr.runtime.tiles import choose, spans, up
 
 Tile = int | Literal["auto"] | None
@@ -43,6 +47,15 @@ def load(path: Path | str, threads: int | None = None) -> Model:
     return Model(header, tensors, threads)
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """What runs one depth. context: pixels around a tile, a multiple of `align`, as is where a tile begins."""
+
+    executor: Executor
+    context: int
+    align: int
+
+
 class Model:
     """A network, ready to run. Nothing in it changes, so threads may share it; scratch memory belongs to each call.
 
@@ -55,9 +68,9 @@ class Model:
         self._header = header
         self._tensors = tensors
         self._threads = threads
-        self._executors: dict[int | None, Executor] = {}  # by depth; filled when first asked for
+        self._ready: dict[int | None, _Ready] = {}  # by depth; filled when first asked for
         self._lock = Lock()
-        self.executor(None)
+        self._get(None)
 
     @property
     def header(self) -> PackedHeader:
@@ -89,8 +102,9 @@ class Model:
         """(h, w, 3) uint8 -> (s h, s w, 3) uint8, or float32 in [0, 1] -> float32 clipped to [0, 1]. RGB; any strides.
 
         tile: "auto" keeps a run within 512 MiB; a number: tiles of that many LR pixels; None: the picture in one run.
-        With a bounded receptive field all three give the same picture bit for bit. Without one (SwinIR) tiles overlap by 16
-        pixels and differ slightly from one run. Networks that look at the whole picture take no tiles.
+        With a bounded receptive field all three give the same picture bit for bit, but for networks without any codes, whose
+        fast float kernels round by position: there floats differ by 1e-6, and a byte now and then by 1. Without a bound
+        (SwinIR) tiles overlap by 16 pixels and differ slightly. Networks that look at the whole picture take no tiles.
         Raises DataError for another kind of array, OptionsError for a tile or depth that cannot be, EnvironmentFault where
         a run would need more memory than there is.
         """
@@ -119,41 +133,38 @@ class Model:
 
     def memory(self, height: int, width: int, tile: Tile = "auto", depth: int | None = None) -> int:
         """Bytes of scratch that one run of `upscale` takes at most, pictures of that size."""
-        rows, columns = self._tile(height, width, tile, depth)
-        context, window = self._context(), self._header.window
-        sizes = (min(up(core + 2 * context, window), up(size, window)) for core, size in ((rows, height), (columns, width)))
-        return self.executor(depth).memory(*sizes)
+        ready, window = self._get(depth), self._header.window
+        cores = self._tile(ready, height, width, tile)
+        sizes = (min(up(core + 2 * ready.context, window), up(side, window)) for core, side in zip(cores, (height, width)))
+        return ready.executor.memory(*sizes)
 
     # --- how ----------------------------------------------------------------------------------------------------------
     def _bands(self, feeder: Feeder, tile: Tile, depth: int | None) -> Iterator[NDArray[Any]]:
-        executor, scale, context, align = self.executor(depth), self.scale, self._context(), self._header.window
-        rows, columns = self._tile(feeder.height, feeder.width, tile, depth)
-        across = spans(up(feeder.width, align), columns, context, align)
-        for down in spans(up(feeder.height, align), rows, context, align):
+        ready, scale = self._get(depth), self.scale
+        rows, columns = self._tile(ready, feeder.height, feeder.width, tile)
+        cut = (ready.context, ready.align)
+        across = spans(up(feeder.width, self._header.window), columns, *cut)
+        for down in spans(up(feeder.height, self._header.window), rows, *cut):
             seen = feeder.rows(down.first, down.last)
             height = min(down.end, feeder.height) - down.begin
             band = np.empty((height * scale, feeder.width * scale, 3), seen.dtype)
             for side in across:
-                made = executor.run(np.ascontiguousarray(seen[:, side.first : side.last]), seen.dtype == np.uint8)
+                made = ready.executor.run(np.ascontiguousarray(seen[:, side.first : side.last]), seen.dtype == np.uint8)
                 left, top = (side.begin - side.first) * scale, (down.begin - down.first) * scale
                 core = band[:, side.begin * scale : side.end * scale]
                 core[:] = made[top : top + core.shape[0], left : left + core.shape[1]]
             yield band if band.dtype == np.uint8 else np.clip(band, 0, 1, out=band)
 
-    def _context(self) -> int:
-        field = self._header.receptive_field
-        return up(OVERLAP if field is None else field, self._header.window)
-
-    def _tile(self, height: int, width: int, tile: Tile, depth: int | None) -> tuple[int, int]:
+    def _tile(self, ready: _Ready, height: int, width: int, tile: Tile) -> tuple[int, int]:
         """Core sizes (rows, columns)."""
-        executor, window, context = self.executor(depth), self._header.window, self._context()
+        executor, window, context = ready.executor, self._header.window, ready.context
         tall, wide = up(height, window), up(width, window)
         if tile is None or (tile == "auto" and self.whole_picture):
             return self._refuse_memory(executor.memory(tall, wide), (tall, wide))
         if tile == "auto":
             if executor.memory(tall, wide) <= BUDGET:
                 return tall, wide
-            return choose(tall, wide, context, window, executor.memory, BUDGET)
+            return choose(tall, wide, context, ready.align, executor.memory, BUDGET)
         if type(tile) is not int or tile < 1:
             raise OptionsError(f"tile: found {tile!r}, expected a number of pixels, 'auto' or None")
         if self.whole_picture and (tile < height or tile < width):
@@ -162,7 +173,7 @@ class Model:
                 f"{width} x {height}",
                 hint="use tile='auto'",
             )
-        core = up(tile, window)
+        core = up(tile, ready.align)
         need = executor.memory(min(core + 2 * context, tall), min(core + 2 * context, wide))
         if need > MOST:
             raise OptionsError(f"tile: {tile} takes {need:,} bytes, expected at most {MOST:,}", hint="use a smaller one")
@@ -177,10 +188,25 @@ class Model:
 
     def executor(self, depth: int | None = None) -> Executor:
         """What runs the program of a depth (None: the first); made when first asked for. Raises OptionsError as `upscale`."""
+        return self._get(depth).executor
+
+    def _get(self, depth: int | None) -> _Ready:
         with self._lock:
-            if depth not in self._executors:
-                self._executors[depth] = make_executor(self._header, self._tensors, self.program(depth), self._threads)
-            return self._executors[depth]
+            if depth not in self._ready:
+                self._ready[depth] = self._prepare(self.program(depth))
+            return self._ready[depth]
+
+    def _prepare(self, program: Program) -> _Ready:
+        header = self._header
+        executor = make_executor(header, self._tensors, program, self._threads)
+        context, align = header.receptive_field, header.window
+        blocks = {kernel.name: float_block(kernel) for kernel in executor.kernels()}
+        # a last bit decides a code now and then: tiles see what the float blocks see, if there are codes at all
+        if context is not None and any(isinstance(op, Conv | Quantize) and op.act is not None for op in program.ops):
+            seen = reach(program, infer(header, program), {name: block - 1 for name, block in blocks.items()})
+            context = max(context, seen or 0)
+            align = math.lcm(align, *blocks.values())
+        return _Ready(executor, up(OVERLAP if context is None else context, align), align)
 
     def program(self, depth: int | None = None) -> Program:
         """The operations of a depth (None: the first). Raises OptionsError for a depth that the file does not have."""

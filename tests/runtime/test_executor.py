@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qsr.runtime.executor import bits_of
+from qsr.runtime.executor import LayerKernel, bits_of, float_block
 from qsr.runtime.packed.ops import FloatWeight, SignAct, SignWeight, UniformAct, UniformWeight
 
 
@@ -22,3 +22,17 @@ from qsr.runtime.packed.ops import FloatWeight, SignAct, SignWeight, UniformAct,
 )
 def test_bits_of(weight, act, expected: str) -> None:
     assert bits_of(weight, act) == expected
+
+
+@pytest.mark.parametrize(
+    ("kernel", "block"),
+    [
+        ("conv_f32_wino4_avx2", 4),
+        ("conv_f32_wino6_avx512", 6),
+        ("conv_f32_avx2", 1),
+        ("conv_u2s2_wino4x3_avx512", 1),
+        ("numpy", 1),
+    ],
+)
+def test_blocks_of_float_kernels(kernel: str, block: int) -> None:
+    assert float_block(LayerKernel("layer", "conv", "float", kernel, "avx2")) == block

@@ -6,16 +6,20 @@ A tile whose context is narrower than that would show seams, so the number in th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from qsr.errors import FormatError
 from qsr.runtime.packed.ops import Bilinear, Conv, Image, PackedHeader, Program, Quantize, SignAct, Swin
 from qsr.runtime.packed.shapes import Value
 
+NOTHING: Mapping[str, int] = {}
 UNIT = math.lcm(*range(1, 9))  # of distance: a pixel of any map is a whole number of them, see grammar.MAX_FACTOR
 
 
-def reach(program: Program, values: list[Value]) -> int | None:
+def reach(program: Program, values: list[Value], wider: Mapping[str, int] = NOTHING) -> int | None:
     """Pixels of the picture on each side; None where attention has no bound. values: what each operation makes.
+
+    wider: by the name of a conv, pixels of its input that it looks at beyond its kernel.
 
     Distances of a path add up before they are rounded: from place Y of a map with factor f, going down to the map with
     factor f / s and then r pixels on is floor(Y / s) - r = floor((Y - r s) / s).
@@ -28,7 +32,7 @@ def reach(program: Program, values: list[Value]) -> int | None:
             return None
         far[number] = max(far[source] for source in op.inputs)
         if isinstance(op, Conv):
-            far[number] += max(op.kernel) // 2 * UNIT // values[number].factor
+            far[number] += (max(op.kernel) // 2 + wider.get(op.name, 0)) * UNIT // values[number].factor
         elif isinstance(op, Bilinear):
             far[number] += UNIT // values[op.inputs[0]].factor
     return -(-far[-1] // UNIT)
