@@ -5,7 +5,7 @@
 namespace qsr {
 namespace {
 
-constexpr size_t kAccTarget = 32 << 10;  // bytes of sums per call: they stay in the L1 or at worst the nearest of the L2
+constexpr size_t kAccTarget = 96 << 10;  // bytes of sums per call: well within the L2, and wide enough for blocks of tiles
 constexpr int kMostPixels = 256, kFewestPixels = 16;
 constexpr int kWinogradColumns = 4;
 

@@ -81,7 +81,7 @@ void Task::step(const Stage& stage, int s, int first) noexcept {
   const int in = stage.spec.input, out = stage.spec.out;
   switch (stage.spec.kind) {
     case Kind::kConv:
-      conv(stage, s, first, end);
+      conv(stage, first, end);
       break;
     case Kind::kPicture:
       picture(stage, first);
@@ -155,7 +155,7 @@ void Task::pad(const View& rows, int map, int y, Range columns, bool own) noexce
   }
 }
 
-void Task::conv(const Stage& stage, int s, int first, int end) noexcept {
+void Task::conv(const Stage& stage, int first, int end) noexcept {
   const RowConv& conv = stage.spec.conv;
   const View& in = view(stage.spec.input);
   const int maker = graph_.uses[static_cast<size_t>(stage.spec.input)].maker;
@@ -166,8 +166,10 @@ void Task::conv(const Stage& stage, int s, int first, int end) noexcept {
   uint8_t* acc = scratch_;
   uint8_t* work = scratch_ + stage.acc_bytes();
   const uint8_t* rows[15 + kMaxTileRows];
-  for (int x = columns_.first; x < columns_.end; x += stage.chunk) {
-    const int pixels = std::min(stage.chunk, columns_.end - x);
+  const int width = columns_.end - columns_.first, calls = (width + stage.chunk - 1) / stage.chunk;
+  const int share = static_cast<int>(round_up(static_cast<size_t>((width + calls - 1) / std::max(calls, 1)), 16));  // all about as wide
+  for (int x = columns_.first; x < columns_.end; x += share) {
+    const int pixels = std::min(share, columns_.end - x);
     for (int r = 0; r < conv.kh - 1 + stage.tile_rows; ++r) {
       const int y = first - conv.kh / 2 + r;
       rows[r] = y < 0 || y >= available ? stage.padding.bytes() : in.at(y, x - conv.kw / 2);
@@ -186,7 +188,6 @@ void Task::conv(const Stage& stage, int s, int first, int end) noexcept {
       stage.spec.edge.empty() && stage.spec.slot < 0 ? store(stage, sums, y, x, pixels) : store_bordered(stage, sums, y, x, pixels);
     }
   }
-  (void)s;
 }
 
 // What padded taps of bits added.

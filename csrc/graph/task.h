@@ -43,7 +43,7 @@ class Task {
  private:
   void place() noexcept;
   void step(const Stage& stage, int s, int first) noexcept;
-  void conv(const Stage& stage, int s, int first, int end) noexcept;
+  void conv(const Stage& stage, int first, int end) noexcept;
   void store(const Stage& stage, const uint8_t* acc, int y, int x, int pixels) noexcept;
   void store_bordered(const Stage& stage, const uint8_t* acc, int y, int x, int pixels) noexcept;
   void emit(const Stage& stage, const Target& target, const Epilogue& epilogue, const uint8_t* acc, size_t stride, int y, int x, int pixels) noexcept;
