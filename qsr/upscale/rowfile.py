@@ -14,11 +14,13 @@ import os
 import struct
 import zlib
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 STRIP_BYTES = 1 << 20  # of a TIFF strip before compression
 CLASSIC_TIFF = 0xF000_0000  # more raw bytes than this are written as BigTIFF, whose offsets have 64 bits
@@ -100,6 +102,8 @@ class TiffRows:
         self._waiting: list[NDArray[np.unsignedinteger]] = []
         self._n_waiting = 0
         self._strips: list[tuple[int, int]] = []  # (offset, bytes)
+        from concurrent.futures import ThreadPoolExecutor
+
         # zlib lets go of the interpreter, and strips do not depend on each other
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
         self._packing: deque[Future[bytes]] = deque()

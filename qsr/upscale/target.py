@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import secrets
-import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -27,11 +25,11 @@ _numbers = itertools.count()
 
 def new_token() -> str:
     """Names one run in its temporary files, on whatever machine they lie: 8 hex digits."""
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()
 
 
 def _host() -> str:
-    return sha256(socket.gethostname().encode("utf-8", "replace")).hexdigest()[:8]
+    return sha256(os.uname().nodename.encode("utf-8", "replace")).hexdigest()[:8]
 
 
 @contextmanager
