@@ -27,6 +27,13 @@ class Feeder:
         self._first = 0
         self._end = 0
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number, 1 or 4; known from the first band, which is fetched."""
+        self._fetch(1)
+        assert self._kept is not None
+        return self._kept.itemsize
+
     def rows(self, first: int, last: int) -> NDArray[Any]:
         """Rows first..last - 1 of the continued picture; `first` never decreases.
 

@@ -33,6 +33,7 @@ from qsr.runtime.tiles import choose, spans, up
 Tile = int | Literal["auto"] | None
 
 BUDGET = 512 << 20  # bytes of one run that tile="auto" stays within
+BAND = 384 << 20  # bytes of the rows that a stream's band of tiles takes
 MOST = 2 << 30  # bytes of one run that no tile may exceed
 OVERLAP = 16  # LR pixels around a tile where the network has no bounded receptive field
 MAX_THREADS = 256
@@ -110,10 +111,13 @@ class Model:
         """
         check_picture(picture)
         height, width = picture.shape[:2]
-        feeder = Feeder([picture], height, width, self._header.window)
+        ready, feeder = self._get(depth), Feeder([picture], height, width, self._header.window)
+        cores = self._tile(ready, height, width, tile)
+        if cores[0] >= height:
+            return next(self._bands(ready, feeder, cores))
         out = np.empty((height * self.scale, width * self.scale, 3), picture.dtype)
         top = 0
-        for band in self._bands(feeder, tile, depth):
+        for band in self._bands(ready, feeder, cores):
             out[top : top + len(band)] = band
             top += len(band)
         return out
@@ -123,13 +127,17 @@ class Model:
     ) -> Iterator[NDArray[Any]]:
         """`upscale` of a picture that comes and goes in bands, so that neither it nor the result is ever in memory whole.
 
-        source: yields bands (n, width, 3) of any n, from top to bottom, `height` rows in all, all uint8 or all float32.
-        Yields bands (n, s width, 3), from top to bottom, as they are done. Memory: one run's, plus the rows of one tile and
-        its context. Raises as `upscale`, and DataError for bands that do not fit.
+        source: yields bands (n, width, 3) of any n, from top to bottom, `height` rows in all, all uint8 or all float32; it is
+        asked for the first one at once.
+        Yields bands (n, s width, 3), from top to bottom, as they are done. Memory: one run's, plus the rows that a band of
+        tiles sees and makes; tile="auto" keeps each of the two within BUDGET and BAND. Raises as `upscale`, and DataError for
+        bands that do not fit.
         """
         if height < 1 or width < 1:
             raise DataError(f"found a picture of {width} x {height}, expected at least 1 x 1")
-        return self._bands(Feeder(source, height, width, self._header.window), tile, depth)
+        ready, feeder = self._get(depth), Feeder(source, height, width, self._header.window)
+        row = 3 * width * feeder.itemsize * (1 + self.scale**2)  # bytes of a row that comes, and of what becomes of it
+        return self._bands(ready, feeder, self._tile(ready, height, width, tile, max(BAND // row, 1)))
 
     def memory(self, height: int, width: int, tile: Tile = "auto", depth: int | None = None) -> int:
         """Bytes of scratch that one run of `upscale` takes at most, pictures of that size."""
@@ -139,32 +147,37 @@ class Model:
         return ready.executor.memory(*sizes)
 
     # --- how ----------------------------------------------------------------------------------------------------------
-    def _bands(self, feeder: Feeder, tile: Tile, depth: int | None) -> Iterator[NDArray[Any]]:
-        ready, scale = self._get(depth), self.scale
-        rows, columns = self._tile(ready, feeder.height, feeder.width, tile)
-        cut = (ready.context, ready.align)
-        across = spans(up(feeder.width, self._header.window), columns, *cut)
-        for down in spans(up(feeder.height, self._header.window), rows, *cut):
+    def _bands(self, ready: _Ready, feeder: Feeder, cores: tuple[int, int]) -> Iterator[NDArray[Any]]:
+        scale, window = self.scale, self._header.window
+        across = spans(up(feeder.width, window), cores[1], ready.context, ready.align)
+        for down in spans(up(feeder.height, window), cores[0], ready.context, ready.align):
             seen = feeder.rows(down.first, down.last)
-            height = min(down.end, feeder.height) - down.begin
-            band = np.empty((height * scale, feeder.width * scale, 3), seen.dtype)
+            height, top = min(down.end, feeder.height) - down.begin, down.begin - down.first
+            shape = (height * scale, feeder.width * scale, 3)
+            band: NDArray[Any] | None = None
             for side in across:
                 made = ready.executor.run(np.ascontiguousarray(seen[:, side.first : side.last]), seen.dtype == np.uint8)
-                left, top = (side.begin - side.first) * scale, (down.begin - down.first) * scale
-                core = band[:, side.begin * scale : side.end * scale]
-                core[:] = made[top : top + core.shape[0], left : left + core.shape[1]]
+                made = made[top * scale : (top + height) * scale]
+                if made.shape == shape:  # as wide as the picture: nothing to put together
+                    band = made
+                    break
+                band = np.empty(shape, seen.dtype) if band is None else band
+                left, core = (side.begin - side.first) * scale, band[:, side.begin * scale : side.end * scale]
+                core[:] = made[:, left : left + core.shape[1]]
+            assert band is not None
             yield band if band.dtype == np.uint8 else np.clip(band, 0, 1, out=band)
 
-    def _tile(self, ready: _Ready, height: int, width: int, tile: Tile) -> tuple[int, int]:
-        """Core sizes (rows, columns)."""
+    def _tile(self, ready: _Ready, height: int, width: int, tile: Tile, most: int | None = None) -> tuple[int, int]:
+        """Core sizes (rows, columns). most: rows of a band where "auto" has the choice."""
         executor, window, context = ready.executor, self._header.window, ready.context
         tall, wide = up(height, window), up(width, window)
         if tile is None or (tile == "auto" and self.whole_picture):
             return self._refuse_memory(executor.memory(tall, wide), (tall, wide))
         if tile == "auto":
-            if executor.memory(tall, wide) <= BUDGET:
+            most = tall if most is None else most
+            if tall <= most and executor.memory(tall, wide) <= BUDGET:
                 return tall, wide
-            return choose(tall, wide, context, ready.align, executor.memory, BUDGET)
+            return choose(tall, wide, context, ready.align, executor.memory, BUDGET, most)
         if type(tile) is not int or tile < 1:
             raise OptionsError(f"tile: found {tile!r}, expected a number of pixels, 'auto' or None")
         if self.whole_picture and (tile < height or tile < width):

@@ -37,17 +37,19 @@ def up(value: int, multiple: int) -> int:
 
 
 def choose(
-    height: int, width: int, context: int, align: int, memory: Callable[[int, int], int], budget: int
+    height: int, width: int, context: int, align: int, memory: Callable[[int, int], int], budget: int, most: int
 ) -> tuple[int, int]:
     """Core sizes (rows, columns) whose run stays within `budget` bytes and computes as little twice as possible.
 
-    memory(h, w): bytes of a run, growing with both. Where not even the smallest tile fits, that one all the same.
+    most: rows at most, but for the smallest tile. memory(h, w): bytes of a run, growing with both. Where not even the
+    smallest tile fits, that one all the same.
     """
     smallest = up(SMALLEST, align)
     best, least = (smallest, smallest), float("inf")
     columns = up(width, align)
     while True:
-        rows = _most_rows(height, columns, width, context, align, memory, budget)
+        allowed = min(height, max(most // align * align, align))
+        rows = _most_rows(allowed, height, columns, width, context, align, memory, budget)
         if rows:
             rows = _even(height, rows, align)
             seen = min(rows + 2 * context, height) * min(columns + 2 * context, width)
@@ -66,10 +68,10 @@ def _even(size: int, tile: int, align: int) -> int:
 
 
 def _most_rows(
-    height: int, columns: int, width: int, context: int, align: int, memory: Callable[[int, int], int], budget: int
+    most: int, height: int, columns: int, width: int, context: int, align: int, memory: Callable[[int, int], int], budget: int
 ) -> int:
-    """The most rows, in steps of `align`, that fit beside so many columns; 0 where none do."""
-    fitting, beyond = 0, up(height, align) // align + 1
+    """The largest number of rows, `most` or fewer in steps of `align`, that fit beside so many columns; 0 where none do."""
+    fitting, beyond = 0, up(most, align) // align + 1
     while beyond - fitting > 1:
         middle = (fitting + beyond) // 2
         if memory(min(middle * align + 2 * context, height), min(columns + 2 * context, width)) <= budget:

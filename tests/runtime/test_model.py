@@ -66,8 +66,7 @@ def test_threads(threads) -> None:
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize(("method", "scale"), [*((method, 2) for method in METHODS), ("w2a2", 3), ("fp", 4)])
 def test_tiles_and_streams_equal_one_run(method: str, scale: int) -> None:
     net = Model(*conv_net(method, features=8, blocks=1, scale=scale, seed=SEED))
     for x in (picture(37, 29), floats(23, 31), picture(3, 4)):
@@ -116,6 +115,17 @@ def test_a_small_budget_gives_tiles_and_the_same_picture(monkeypatch: pytest.Mon
     assert np.array_equal(net.upscale(x), whole)
     assert net.memory(5000, 5000) <= budget
     assert len(list(net.rows(bands(x, 10), 70, 90))) > 1
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_wide_picture_comes_in_low_bands(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    net = Model(*conv_net("w1a1", features=8, blocks=1))
+    x = (picture(80, 50) if kind is np.uint8 else floats(80, 50)).astype(kind)
+    row = x.itemsize * 3 * 50 * 5
+    monkeypatch.setattr(module, "BAND", 24 * row + 1)
+    made = list(net.rows(bands(x, 7), 50, 80))
+    assert max(len(band) for band in made) <= 2 * 24
+    assert same(np.concatenate(made), net.upscale(x, None), "w1a1")
 
 
 def test_floats_are_clipped_and_agree_with_bytes() -> None:

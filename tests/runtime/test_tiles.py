@@ -27,7 +27,7 @@ def test_choose(height: int, width: int, context: int, align: int, budget: int) 
     def memory(h: int, w: int) -> int:
         return 10 * h * w + 1000
 
-    rows, columns = choose(height, width, context, align, memory, budget)
+    rows, columns = choose(height, width, context, align, memory, budget, height)
     assert rows % align == columns % align == 0
     assert rows >= 1
     assert columns >= 1
@@ -41,8 +41,15 @@ def test_a_picture_that_fits_is_one_tile_and_a_large_one_has_even_ones() -> None
     def memory(h: int, w: int) -> int:
         return h * w
 
-    assert choose(100, 100, 10, 1, memory, 10_000) == (100, 100)
-    assert choose(1000, 100, 10, 1, memory, 60_000) == (500, 100)
-    rows, columns = choose(10_000, 10_000, 10, 1, memory, 60_000)
+    assert choose(100, 100, 10, 1, memory, 10_000, 100) == (100, 100)
+    assert choose(1000, 100, 10, 1, memory, 60_000, 1000) == (500, 100)
+    rows, columns = choose(10_000, 10_000, 10, 1, memory, 60_000, 10_000)
     assert (rows + 20) * (columns + 20) <= 60_000
     assert rows * columns > 40_000
+
+
+def test_rows_are_limited_where_bands_take_memory_too() -> None:
+    rows, columns = choose(10_000, 10_000, 10, 8, lambda h, w: h * w, 600_000, 100)
+    assert rows <= 100
+    assert columns > 2000
+    assert choose(10_000, 10_000, 10, 8, lambda h, w: h * w, 600_000, 3)[0] == 8
