@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kLanes = 8, kTile = 2, kQueryVectors = 2;
 typedef __m256 V;
-typedef int32_t I __attribute__((vector_size(32)));
+typedef uint32_t I __attribute__((vector_size(32)));  // sums may wrap; conversions take them as signed
 
 inline __m256i bits(I x) noexcept { return reinterpret_cast<__m256i>(x); }
 inline I ints(__m256i x) noexcept { return reinterpret_cast<I>(x); }
@@ -68,7 +68,7 @@ inline void transpose(V (&v)[kLanes]) noexcept {
   }
 }
 
-inline I isplat(int x) noexcept { return ints(_mm256_set1_epi32(x)); }
+inline I isplat(uint32_t x) noexcept { return ints(_mm256_set1_epi32(static_cast<int>(x))); }
 inline I to_int(V x) noexcept { return ints(_mm256_cvtps_epi32(x)); }
 inline I sign_mask(V x) noexcept { return ints(_mm256_castps_si256(less(x, splat(0.0f)))); }
 inline void store_int(float* p, I x) noexcept { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), bits(x)); }
@@ -84,11 +84,11 @@ struct BytesDot {
     I products;  // GCC 12 would make all products first, and spill twelve sums for them
     asm("vpmaddubsw %[w], %[x], %[p]\n\tvpaddw %[p], %[s], %[s]"
         : [s] "+x"(sum), [p] "=&x"(products)
-        : [x] "x"(x), [w] "x"(isplat(static_cast<int>(*w))));
+        : [x] "x"(x), [w] "x"(isplat(*w)));
     return sum;
   }
   static V value(Sum sum, int32_t start) noexcept {
-    return _mm256_cvtepi32_ps(bits(ints(_mm256_madd_epi16(bits(sum), _mm256_set1_epi16(1))) + isplat(start)));
+    return _mm256_cvtepi32_ps(bits(ints(_mm256_madd_epi16(bits(sum), _mm256_set1_epi16(1))) + isplat(static_cast<uint32_t>(start))));
   }
 };
 
@@ -103,10 +103,10 @@ struct PairsDot {
     I products;  // as above
     asm("vpmaddwd %[w], %[x], %[p]\n\tvpaddd %[p], %[s], %[s]"
         : [s] "+x"(sum), [p] "=&x"(products)
-        : [x] "x"(x), [w] "x"(isplat(static_cast<int>(*w))));
+        : [x] "x"(x), [w] "x"(isplat(*w)));
     return sum;
   }
-  static V value(Sum sum, int32_t start) noexcept { return _mm256_cvtepi32_ps(bits(sum + isplat(start))); }
+  static V value(Sum sum, int32_t start) noexcept { return _mm256_cvtepi32_ps(bits(sum + isplat(static_cast<uint32_t>(start)))); }
 };
 
 // Counts of each byte by a table of nibbles, at most 8 per row, summed in bytes: choose_way() allows 31 rows.
@@ -126,7 +126,7 @@ struct BitsDot {
   static V value(Sum sum, int32_t start) noexcept {
     const __m256i pairs = _mm256_maddubs_epi16(bits(sum), _mm256_set1_epi8(1));  // <= 496
     const I all = ints(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    return _mm256_cvtepi32_ps(bits(isplat(start) - all - all));
+    return _mm256_cvtepi32_ps(bits(isplat(static_cast<uint32_t>(start)) - all - all));
   }
 };
 

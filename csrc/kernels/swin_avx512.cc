@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kLanes = 16, kTile = 4, kQueryVectors = 4;
 typedef __m512 V;
-typedef int32_t I __attribute__((vector_size(64)));
+typedef uint32_t I __attribute__((vector_size(64)));  // sums may wrap; conversions take them as signed
 
 inline __m512i bits(I x) noexcept { return reinterpret_cast<__m512i>(x); }
 inline I ints(__m512i x) noexcept { return reinterpret_cast<I>(x); }
@@ -67,7 +67,7 @@ inline void transpose(V (&v)[kLanes]) noexcept {
   }
 }
 
-inline I isplat(int x) noexcept { return ints(_mm512_set1_epi32(x)); }
+inline I isplat(uint32_t x) noexcept { return ints(_mm512_set1_epi32(static_cast<int>(x))); }
 inline I to_int(V x) noexcept { return ints(_mm512_cvtps_epi32(x)); }
 inline I sign_mask(V x) noexcept { return ints(_mm512_movm_epi32(_mm512_cmplt_ps_mask(x, splat(0.0f)))); }
 inline void store_int(float* p, I x) noexcept { _mm512_storeu_si512(p, bits(x)); }
@@ -82,7 +82,7 @@ struct BytesDot {
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {
     return ints(_mm512_dpbusd_epi32(bits(sum), bits(x), _mm512_set1_epi32(static_cast<int>(*w))));
   }
-  static V value(Sum sum, int32_t start) noexcept { return _mm512_cvtepi32_ps(bits(sum + isplat(start))); }
+  static V value(Sum sum, int32_t start) noexcept { return _mm512_cvtepi32_ps(bits(sum + isplat(static_cast<uint32_t>(start)))); }
 };
 using PairsDot = BytesDot;  // choose_way() never asks for it
 
@@ -95,7 +95,7 @@ struct BitsDot {
   static Sum add(Sum sum, In x, const uint32_t* w) noexcept {
     return sum + ints(_mm512_popcnt_epi32(_mm512_xor_si512(bits(x), _mm512_set1_epi32(static_cast<int>(*w)))));
   }
-  static V value(Sum sum, int32_t start) noexcept { return _mm512_cvtepi32_ps(bits(isplat(start) - sum - sum)); }
+  static V value(Sum sum, int32_t start) noexcept { return _mm512_cvtepi32_ps(bits(isplat(static_cast<uint32_t>(start)) - sum - sum)); }
 };
 
 #include "kernels/transcendental.inc"

@@ -1,12 +1,13 @@
 // Swin layers on any machine, and the vocabulary that linear.inc, transcendental.inc and swin.inc are written in:
-//   V, I            kLanes floats, kLanes int32
+//   V               kLanes floats
 //   kTile           vectors of tokens beside kLinearBlock outputs in registers; kQueryVectors the same in attention
 //   load, store, load_some, store_some (the first `count` floats, 0 for the rest), splat, splat_word (a float's bits)
 //   + - * / of V; fma(a, b, c) = a b + c; vmax, vmin, vabs, vneg, vsqrt, vrint (half to even, |x| < 2^22)
 //   with_sign(size, x): size where x >= 0, else -size;  where_not_less(x, least, value): value where x >= least, else 0
 //   times_power(x, n): x * 2^n for whole n in -126..126;  transpose(V[kLanes])
-// and, for integers (QSR_SWIN_INTEGERS): + & | ~ << of I, isplat, to_int, sign_mask (-1 where x < 0, else 0), store_int, and
-// BytesDot, PairsDot, BitsDot (as FloatDot in linear.inc). Without them codes are multiplied as the floats that they stand for.
+// and, for integers (QSR_SWIN_INTEGERS): I, kLanes uint32, with + - <<, isplat, to_int (half to even), sign_mask (all ones where x < 0, else 0),
+// store_int, and BytesDot, PairsDot, BitsDot (as FloatDot in linear.inc). Without them codes are multiplied as the floats that
+// they stand for.
 #include <cstring>
 
 #include "kernels/swin_parts.h"
@@ -20,7 +21,6 @@ namespace {
 
 constexpr int kLanes = 4, kTile = 2, kQueryVectors = 2;
 typedef float V __attribute__((vector_size(16)));
-typedef int32_t I __attribute__((vector_size(16)));
 
 inline V load(const float* p) noexcept {
   V v;
@@ -56,8 +56,8 @@ inline V vrint(V x) noexcept {  // at 1.5 * 2^23 the spacing of floats is 1
 inline V with_sign(V size, V x) noexcept { return x < splat(0.0f) ? -size : size; }
 inline V where_not_less(V x, V least, V value) noexcept { return x >= least ? value : splat(0.0f); }
 inline V times_power(V x, V n) noexcept {
-  const I bits = (__builtin_convertvector(n, I) + 127) << 23;
-  return x * reinterpret_cast<V>(bits);
+  typedef int32_t Whole __attribute__((vector_size(16)));
+  return x * reinterpret_cast<V>((__builtin_convertvector(n, Whole) + 127) << 23);
 }
 inline void transpose(V (&v)[kLanes]) noexcept {
   for (int i = 0; i < kLanes; ++i) {
