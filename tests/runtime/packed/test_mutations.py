@@ -5,8 +5,10 @@ Deterministic: the seed is printed, and a failing file is stored beside the temp
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from qsr.runtime.packed.text import to_text
 from tests.runtime.packed.build import conv_net, swin_net
 
 SEED = 20_240
+COMPILED = [] if importlib.util.find_spec("qsr._kernels") is None else [import_module("qsr.runtime.engine").Engine]
 NETS = {
     "signs": conv_net("w1a1x2m", features=3, blocks=1),
     "codes": conv_net("w3a2ns", features=3, blocks=1, layout="msr", scale=3),
@@ -42,8 +45,9 @@ def outcome(data: bytes, store: Path) -> str:
         assert to_bytes(*from_bytes(to_bytes(header, tensors))) == to_bytes(header, tensors)
         size = max(header.window, 3) // header.window * header.window
         for program in header.programs:
-            made = Interpreter(header, tensors, program).run(np.zeros((size, size, 3), np.uint8), True)
-            assert made.shape == (size * header.scale, size * header.scale, 3)
+            for executor in {Interpreter, *COMPILED}:
+                made = executor(header, tensors, program).run(np.zeros((size, size, 3), np.uint8), True)
+                assert made.shape == (size * header.scale, size * header.scale, 3)
     except FormatError as fault:
         text = str(fault)
         assert text.startswith("net.qsr: ")
