@@ -16,7 +16,7 @@ namespace {
 struct Avx512 {
   static constexpr bool kFolds = true;
   typedef uint8_t Bytes __attribute__((vector_size(64)));
-  typedef int32_t Ints __attribute__((vector_size(64)));
+  typedef uint32_t Ints __attribute__((vector_size(64), may_alias));
 
   static size_t steps(const RowConv& conv) noexcept { return round_up(static_cast<size_t>(conv.c_in), 4) / 4; }
   static size_t slot(size_t step, size_t o, size_t outputs, size_t) noexcept { return step * outputs + o; }

@@ -4,7 +4,7 @@
 // outputs one small matrix product per position into M, and M to sums. V is made once for all outputs; M and the weights of
 // a block stay in L1 and L2.
 //
-// `Set` has the vectors Bytes and Ints (their width is a multiple of 32 bytes), and
+// `Set` has the vectors Bytes and Ints (unsigned, for sums modulo 2^32; their width is a multiple of 32 bytes), and
 //   steps(conv)                     groups of 4 channels that a product takes
 //   slot(step, o, outputs, steps)   where the 4 weights of output o of a block are, in units of 4 bytes
 //   products(call)                  M of one position for `tiles` tiles; may compute up to kTiles
@@ -44,6 +44,7 @@ struct WinogradRows {
   using T = Tile<MV, MH>;
   using Bytes = typename Set::Bytes;
   using Ints = typename Set::Ints;
+  typedef int32_t Signed __attribute__((vector_size(sizeof(Ints))));
   static constexpr size_t kBytes = sizeof(Bytes), kInts = sizeof(Ints) / 4;
   static constexpr bool kFold = MV == 2 && Set::kFolds;
   static constexpr int kMDown = kFold ? 2 : T::kDown;
@@ -61,7 +62,7 @@ struct WinogradRows {
   static void pack(const RowConv& conv, const void* weights, void* packed) noexcept {
     std::memset(packed, 0, packed_bytes(conv));
     const int16_t* source = static_cast<const int16_t*>(weights);
-    int32_t* init = static_cast<int32_t*>(packed);
+    uint32_t* init = static_cast<uint32_t*>(packed);  // modulo 2^32, as all that is done with it
     int8_t* target = static_cast<int8_t*>(packed) + 4 * T::kPositions * conv.c_out_padded();
     const size_t c_in = static_cast<size_t>(conv.c_in), c_out = static_cast<size_t>(conv.c_out), padded = conv.c_out_padded();
     const size_t steps = Set::steps(conv);
@@ -72,7 +73,7 @@ struct WinogradRows {
           for (int k = 0; k < T::kPositions; ++k) {
             const int u = T::weight(k, source + (o * c_in + c) * 9);
             target[4 * slot(static_cast<size_t>(k), c / 4, o - first, outputs, steps) + c % 4] = static_cast<int8_t>(u);
-            init[static_cast<size_t>(k) * padded + o] -= T::above(k, conv) * u;
+            init[static_cast<size_t>(k) * padded + o] -= static_cast<uint32_t>(T::above(k, conv) * u);
           }
         }
       }
@@ -145,8 +146,8 @@ struct WinogradRows {
       return *reinterpret_cast<const Ints*>(m + static_cast<size_t>(i * T::kAcross + j) * kOutputs);
     };
     const auto store = [&](int i, int j, Ints y) {
-      Ints sum = y >> T::kShift;
-      if constexpr (T::kInverse != 1) sum = sum * static_cast<int32_t>(T::kInverse);
+      Ints sum = (Ints)((Signed)y >> T::kShift);
+      if constexpr (T::kInverse != 1) sum *= T::kInverse;
       if (j < columns) *reinterpret_cast<Ints*>(sums + static_cast<size_t>(i) * row + static_cast<size_t>(j) * padded) = sum;
     };
     constexpr bool kColumnsFirst = kFold || T::kColumnsFirst;
