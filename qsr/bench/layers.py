@@ -14,16 +14,18 @@ from qsr.runtime.model import Model
 
 @dataclass(frozen=True)
 class LayerTime:
-    """seconds: of all threads together, of one picture. macs: of one picture. bytes: moved, as the engine estimates.
+    """seconds: of all threads together, of one picture; sums: the part inside the convolution's kernel, 0 for others.
 
-    rate: MACs per second of one core, 0 where the layer has none. share: of the measured peak, None without one. Winograd
-    kernels may exceed 1: they do fewer multiplications than `macs` counts.
+    macs: of one picture, planes counted one by one. bytes: read and written besides weights, as the engine estimates.
+    rate: MACs per second of one core inside the kernel, 0 where the layer has none. share: of the measured peak, None
+    without one. Winograd kernels may exceed 1: they do fewer multiplications than `macs` counts.
     """
 
     name: str
     kernel: str
     bits: str
     seconds: float
+    sums: float
     macs: int
     bytes: int
     rate: float
@@ -41,23 +43,27 @@ def layer_times(model: Model, picture: NDArray[np.uint8], depth: int | None, thr
     from qsr import _kernels
 
     peaks: dict[str, dict[str, float]] = {}
+    kernels = {kernel.name: kernel for kernel in executor.kernels()}
     found = []
     for entry in executor.profile(picture, repeat):
-        isa = entry.isa
+        known = kernels.get(entry.layer)
+        isa = known.isa if known else ""
         if isa and isa not in peaks:
             peaks[isa] = _kernels.measure_peak(isa)
-        rate = entry.macs / entry.seconds if entry.macs and entry.seconds else 0.0
-        peak = peaks.get(isa, {}).get(_family(entry.kernel), 0.0)
+        inner = entry.sums or entry.seconds
+        rate = entry.macs / inner if entry.macs and inner else 0.0
+        peak = peaks[isa].get(_family(known.kernel), 0.0) if known else 0.0
         found.append(
             LayerTime(
-                entry.name,
-                entry.kernel,
-                entry.bits,
-                entry.seconds,
-                entry.macs,
-                entry.bytes,
-                rate,
-                rate / peak if peak else None,
+                name=entry.layer or entry.stage,
+                kernel=known.kernel if known and entry.macs else entry.stage,
+                bits=known.bits if known and entry.macs else "",
+                seconds=entry.seconds,
+                sums=entry.sums,
+                macs=entry.macs,
+                bytes=entry.bytes,
+                rate=rate,
+                share=rate / peak if peak and rate else None,
             )
         )
     return found

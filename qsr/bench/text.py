@@ -27,17 +27,16 @@ def table(bench: Bench) -> str:
 
 
 def layer_table(layers: tuple[LayerTime, ...]) -> str:
-    """One line per layer and a sum. GMAC/s is per core; the share is of this core's peak with those instructions."""
+    """One line per layer and a sum. core ms: of all threads together; sums: inside the kernel, which GMAC/s and share are of."""
     names = max(len(layer.name) for layer in layers)
     kernels = max(len(layer.kernel) for layer in layers)
-    lines = [f"  {'layer':<{names}}  {'kernel':<{kernels}}  bits      core ms   GMAC    GMAC/s  share    MB"]
+    lines = [f"  {'layer':<{names}}  {'kernel':<{kernels}}  bits      core ms    sums   GMAC    GMAC/s  share    MB"]
     for layer in layers:
+        times = f"{1e3 * layer.seconds:>9.2f}{1e3 * layer.sums:>8.2f}{layer.macs / 1e9:>7.2f}"
         rate = f"{layer.rate / 1e9:>9.1f}" if layer.rate else f"{'-':>9}"
         share = f"{100 * layer.share:>5.0f}%" if layer.share else f"{'-':>6}"
-        lines.append(
-            f"  {layer.name:<{names}}  {layer.kernel:<{kernels}}  {layer.bits:<6}  {1e3 * layer.seconds:>9.2f}"
-            f"{layer.macs / 1e9:>7.2f} {rate} {share} {layer.bytes / 1e6:>5.1f}"
-        )
-    total = sum(layer.seconds for layer in layers)
-    lines.append(f"  {'all':<{names}}  {'':<{kernels}}  {'':<6}  {1e3 * total:>9.2f}{sum(x.macs for x in layers) / 1e9:>7.2f}")
+        head = f"  {layer.name:<{names}}  {layer.kernel:<{kernels}}  {layer.bits:<6}"
+        lines.append(f"{head}  {times} {rate} {share} {layer.bytes / 1e6:>5.1f}")
+    total, sums, macs = (sum(getattr(layer, key) for layer in layers) for key in ("seconds", "sums", "macs"))
+    lines.append(f"  {'all':<{names}}  {'':<{kernels}}  {'':<6}  {1e3 * total:>9.2f}{1e3 * sums:>8.2f}{macs / 1e9:>7.2f}")
     return "\n".join(lines)

@@ -9,30 +9,34 @@ import pytest
 
 from qsr.bench.layers import layer_times
 from qsr.errors import EnvironmentFault
+from qsr.runtime.executor import LayerKernel
 
 kernels = pytest.importorskip("qsr._kernels")
 
 
-def entry(name: str, kernel: str, seconds: float, macs: int, isa: str = "avx2") -> SimpleNamespace:
-    return SimpleNamespace(name=name, kernel=kernel, bits="w2a2", isa=isa, seconds=seconds, macs=macs, bytes=1000)
+def entry(layer: str, seconds: float, macs: int, sums: float = 0.0) -> SimpleNamespace:
+    return SimpleNamespace(layer=layer, stage="conv rows", seconds=seconds, sums=sums, macs=macs, bytes=1000)
 
 
-def model_of(*entries: SimpleNamespace) -> SimpleNamespace:
-    executor = SimpleNamespace(profile=lambda picture, repeat: entries)
+def model_of(kernels: dict[str, str], *entries: SimpleNamespace) -> SimpleNamespace:
+    listed = [LayerKernel(name, "conv", "w2a2", kernel, "avx2") for name, kernel in kernels.items()]
+    executor = SimpleNamespace(profile=lambda picture, repeat: entries, kernels=lambda: listed)
     return SimpleNamespace(executor=lambda depth: executor)
 
 
 def test_rates_and_shares_are_of_the_family_of_the_kernel(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kernels, "measure_peak", lambda isa: {"float": 1e9, "bytes": 4e9, "bits": 8e9})
     model = model_of(
-        entry("a", "conv_f32_avx2", 1.0, 10**9),
-        entry("b", "conv_u8s8_avx2", 1.0, 10**9),
-        entry("c", "conv_b1b1_avx2", 0.5, 10**9),
-        entry("d", "shuffle", 0.25, 0, isa=""),
+        {"a": "conv_f32_avx2", "b": "conv_u8s8_avx2", "c": "conv_b1b1_avx2"},
+        entry("a", 1.0, 10**9),
+        entry("b", 2.0, 10**9, sums=1.0),
+        entry("c", 0.5, 10**9),
+        entry("", 0.25, 0),
     )
     found = layer_times(model, np.zeros((2, 2, 3), np.uint8), None, 1)
     assert [layer.share for layer in found] == [1.0, 0.25, 0.25, None]
     assert [layer.rate for layer in found] == [1e9, 1e9, 2e9, 0.0]
+    assert (found[3].name, found[3].kernel) == ("conv rows", "conv rows")
 
 
 def test_only_the_compiled_engine_has_a_profile():

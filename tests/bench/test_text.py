@@ -9,8 +9,8 @@ from qsr.bench.text import layer_table, table
 
 TIMINGS = {OURS: Timing(10.0, 9.0, 12.0, 7, 1.0), "peer 1.2 fp32": Timing(52.0, 50.0, 60.0, 7, 5.2)}
 LAYERS = (
-    LayerTime("head", "conv_f32_avx2", "float", 0.001, 10**8, 2_000_000, 1e11, 0.5),
-    LayerTime("body.0.conv1", "conv_b1b1_avx2", "w1a1", 0.002, 2 * 10**9, 1_000_000, 1e12, None),
+    LayerTime("head", "conv_f32_avx2", "float", 0.001, 0.0, 10**8, 2_000_000, 1e11, 0.5),
+    LayerTime("body.0.conv1", "conv_b1b1_avx2", "w1a1", 0.002, 0.0015, 2 * 10**9, 1_000_000, 1e12, None),
 )
 
 
@@ -34,7 +34,7 @@ def test_the_table_names_the_machine_and_the_rounds():
 
 def test_layers_end_with_their_sum():
     lines = layer_table(LAYERS).splitlines()
-    assert lines[-1].split() == ["all", "3.00", "2.10"]
+    assert lines[-1].split() == ["all", "3.00", "1.50", "2.10"]
     assert "50%" in lines[1]
     assert "-" in lines[2]
     assert layer_table(LAYERS) in table(bench(layers=LAYERS))
