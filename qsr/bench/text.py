@@ -27,7 +27,7 @@ def table(bench: Bench) -> str:
 
 
 def layer_table(layers: tuple[LayerTime, ...]) -> str:
-    """One line per layer and a sum. core ms: of all threads together; sums: inside the kernel, which GMAC/s and share are of."""
+    """One line per layer and a sum. core ms: all threads together; sums: inside the kernel, which GMAC/s and share are of."""
     names = max(len(layer.name) for layer in layers)
     kernels = max(len(layer.kernel) for layer in layers)
     lines = [f"  {'layer':<{names}}  {'kernel':<{kernels}}  bits      core ms    sums   GMAC    GMAC/s  share    MB"]
