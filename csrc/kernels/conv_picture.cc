@@ -64,7 +64,7 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
   }
   const size_t stride = conv.pixel_bytes(), padded = conv.c_out_padded(), columns = static_cast<size_t>(width + conv.kw - 1);
   const int above = conv.kh / 2, tiles = (height + kernel.tile_rows - 1) / kernel.tile_rows;
-  const size_t row_bytes = round_up((columns + kSlackPixels) * stride + 64, 64);
+  const size_t row_bytes = round_up((columns + kSlackPixels) * stride + 64, 64) + stride;  // rows start at any pixel of a cache line
   const size_t row_count = static_cast<size_t>(tiles * kernel.tile_rows + conv.kh - 1);
   const size_t sum_row = round_up(static_cast<size_t>(width), 16) * padded;
   const Aligned rows(row_count * row_bytes), packed(kernel.packed_bytes(conv));
