@@ -15,7 +15,8 @@ from qsr.export.lower import Lowered, Precision, Tail, lower
 from qsr.export.pictures import calibration, picture_files
 from qsr.export.prepare import TAIL_BITS, Cost, fixed_choices, is_dynamic, quantized_tail
 from qsr.export.sizes import Sizes, layers, sizes
-from qsr.export.verify import MOST, MOST_COARSE, VerifyReport, verify
+from qsr.export.verify import verify
+from qsr.export.verify_report import VerifyReport
 from qsr.runtime.packed import container
 from qsr.runtime.packed.ops import FloatWeight
 
@@ -94,11 +95,8 @@ def export_packed(model: Path, out: Path | None = None, how: Packing = PLAIN) ->
     named = picture_files(how.verify) if how.verify is not None else []
     network, lowered, costs = _lowered(found, how)
     size = container.write(out, lowered.header, lowered.tensors)
-    if named:
-        allowed = MOST_COARSE if how.tail == "w4a4" else MOST
-        report = verify(network, lowered, out, (read_rgb(path) for path in named), allowed)
-    else:
-        report = None
+    report = verify(network, lowered, out, (read_rgb(path) for path in named)) if named else None
+    if report is None:
         container.read(out)
     measured = sizes(lowered.header, lowered.tensors, size)
     return Exported(out, found, found.stat().st_size, _coded_layers(lowered), measured, costs, report)

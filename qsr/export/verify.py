@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +18,12 @@ from torch.nn import functional as F
 
 from qsr.archs.depth import set_depth
 from qsr.errors import OptionsError
+from qsr.export.alike import run_alike
 from qsr.export.builder import Array
 from qsr.export.lower import Lowered
 from qsr.export.pictures import Picture, as_bytes, as_input, centre
-from qsr.export.sizes import Sizes, layers, sizes
+from qsr.export.sizes import layers, sizes
+from qsr.export.verify_report import Agreement, LayerCheck, VerifyReport
 from qsr.quant import QConv2d, QLinear
 from qsr.quant.bam import BAM
 from qsr.quant.base import SignCodes
@@ -33,98 +33,19 @@ from qsr.runtime.model import Model, load
 from qsr.runtime.packed.codes import weight_codes
 from qsr.runtime.packed.ops import Conv, FloatWeight, Linear
 
-EQUAL_SHARE, MOST = 0.999, 1  # of output bytes: at least equal, and the largest difference allowed, in grey levels
-# a code of 4 bits behind the body is many grey levels; the few whose rounding goes the other way show
-MOST_COARSE = 4
 LAYER_SIDE = 32  # of what the layers see
-PICTURE_SIDE, ATTENTION_SIDE = 256, 128  # of what is upscaled of each picture; attention is run in one piece
+PICTURE_SIDE, SMALL_SIDE = 256, 128  # of what is upscaled of each picture; the small one where it is slow
 
 
-@dataclass(frozen=True)
-class LayerCheck:
-    """One layer with codes.
-
-    codes_equal: None without weight codes. sums: integer sums compared; 0 where one side has no codes, where a scale per
-    input channel stands between them, or where the depth in use leaves the layer out. sums_different: of these.
-    """
-
-    name: str
-    bits: str
-    codes_equal: bool | None
-    sums: int
-    sums_different: int
-
-    @property
-    def passed(self) -> bool:
-        return self.codes_equal is not False and self.sums_different == 0
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Output bytes over all pictures and depths: share of equal ones, and the largest difference in grey levels."""
-
-    equal_share: float
-    max_difference: int
-    allowed: int = MOST
-
-    @property
-    def close(self) -> bool:
-        return self.equal_share >= EQUAL_SHARE and self.max_difference <= self.allowed
-
-    def text(self) -> str:
-        share = f"{100 * self.equal_share:.4f} % of output bytes equal"
-        return f"{share}, largest difference {self.max_difference} (allowed {self.allowed})"
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """executor: what upscaled the pictures. single: against torch as it is, in float32. double: against torch in float64,
-    where the first was not close; None: not needed.
-
-    Rounding moves a value across the border of two codes now and then, which a barely trained network makes much of: there
-    torch's float32 is that far from its own float64. Only what both comparisons find is the file's fault.
-    """
-
-    layers: tuple[LayerCheck, ...]
-    executor: str
-    pictures: int
-    single: Agreement
-    double: Agreement | None
-    sizes: Sizes
-
-    @property
-    def passed(self) -> bool:
-        return all(layer.passed for layer in self.layers) and (self.double or self.single).close
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "sizes": self.sizes.to_json(), "passed": self.passed}
-
-    def table(self) -> str:
-        """Plain text: one line per layer, the pictures, the bytes."""
-        width = max((len(layer.name) for layer in self.layers), default=5)
-        lines = [f"  {'layer':<{width}}  {'bits':<8}  weight codes  integer sums"]
-        for layer in self.layers:
-            codes = "-" if layer.codes_equal is None else "equal" if layer.codes_equal else "DIFFERENT"
-            sums = "-" if not layer.sums else f"{layer.sums} equal"
-            if layer.sums_different:
-                sums = f"{layer.sums_different} of {layer.sums} DIFFERENT"
-            lines.append(f"  {layer.name:<{width}}  {layer.bits:<8}  {codes:<12}  {sums}")
-        lines.append(f"  {self.pictures} pictures by {self.executor}, against torch: {self.single.text()}")
-        if self.double is not None:
-            lines.append(f"  torch's float32 rounding alone may do that; against torch in float64: {self.double.text()}")
-        lines += [] if self.passed else ["  FAILED"]
-        return "\n".join((*lines, self.sizes.table()))
-
-
-def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[Picture], allowed: int = MOST) -> VerifyReport:
+def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[Picture]) -> VerifyReport:
     """Compare a trained network with the packed file at `path`, which `lowered` was written to.
 
     network: what was lowered; runs in eval mode on the CPU and is left as it is. A file of several depths is compared at
     each; the layers at the first. pictures: LR, (h, w, 3) uint8, one at least (OptionsError); of each the centre is upscaled,
-    of the first the central 32 x 32 goes through the layers. allowed: the largest difference of a byte.
+    of the first the central 32 x 32 goes through the layers.
     """
     attention = lowered.header.receptive_field is None
-    crops = [centre(picture, ATTENTION_SIDE if attention else PICTURE_SIDE) for picture in pictures]
+    crops = [centre(picture, SMALL_SIDE if attention else PICTURE_SIDE) for picture in pictures]
     if not crops:
         raise OptionsError("nothing to verify with: no picture was given")
     network = copy.deepcopy(network).eval()
@@ -137,24 +58,54 @@ def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[
         set_depth(network, depths[0])
         checks = _check_layers(network, lowered, as_input(centre(crops[0], LAYER_SIDE)))
     found = [(depth, crop, model.upscale(crop, None if attention else "auto", depth)) for depth in depths for crop in crops]
-    single, double = _agreement(network, found, allowed), None
-    if not single.close:
-        _to_double(network)
-        double = _agreement(network, found, allowed)
+    single = _agreement(_outputs(network, found), _made(found))
+    double, own, alike = (None, None, None) if single.close else _beyond_rounding(network, lowered, found)
     measured = sizes(lowered.header, lowered.tensors, path.stat().st_size)
-    return VerifyReport(checks, _executor(model), len(crops), single, double, measured)
+    return VerifyReport(checks, _executor(model), len(crops), single, double, own, alike, measured)
 
 
-def _agreement(network: nn.Module, found: Iterable[tuple[int | None, Picture, Picture]], allowed: int) -> Agreement:
-    """Of the network with what the runtime made: (depth, LR, output)."""
-    dtype = next(network.parameters()).dtype
-    counts = np.zeros(256, np.int64)
-    with torch.inference_mode():
-        for depth, crop, output in found:
+Found = list[tuple[int | None, Picture, Picture]]  # depth, LR, what the executor made of it
+
+
+def _beyond_rounding(network: nn.Module, lowered: Lowered, found: Found) -> tuple[Agreement, Agreement, Agreement | None]:
+    """(double, own, alike) of VerifyReport."""
+    alike = None
+    if lowered.header.receptive_field is not None:
+        programs = {program.depth: program for program in lowered.header.programs}
+        pairs = []
+        for depth, crop, _ in found:
             set_depth(network, depth)
-            expected = as_bytes(network(as_input(crop).to(dtype)))
-            counts += np.bincount(np.abs(expected.astype(np.int16) - output).ravel(), minlength=len(counts))
-    return Agreement(float(counts[0] / counts.sum()), int(counts.nonzero()[0].max()), allowed)
+            small = centre(crop, SMALL_SIDE)
+            pairs.append(run_alike(network, lowered.header, lowered.tensors, programs[depth], small))
+        expected, made = zip(*pairs, strict=True)
+        alike = _agreement(expected, made)
+    single = _outputs(network, found)
+    _to_double(network)
+    double = _outputs(network, found)
+    own = _agreement(double, single)
+    return _agreement(double, _made(found)), own, alike
+
+
+def _outputs(network: nn.Module, found: Found) -> list[Picture]:
+    """What the network makes of the pictures, in the dtype of its parameters."""
+    dtype = next(network.parameters()).dtype
+    outputs = []
+    with torch.inference_mode():
+        for depth, crop, _ in found:
+            set_depth(network, depth)
+            outputs.append(as_bytes(network(as_input(crop).to(dtype))))
+    return outputs
+
+
+def _made(found: Found) -> list[Picture]:
+    return [made for _, _, made in found]
+
+
+def _agreement(expected: Iterable[Picture], made: Iterable[Picture]) -> Agreement:
+    counts = np.zeros(256, np.int64)
+    for one, other in zip(expected, made, strict=True):
+        counts += np.bincount(np.abs(one.astype(np.int16) - other).ravel(), minlength=len(counts))
+    return Agreement(float(counts[0] / counts.sum()), int(counts.nonzero()[0].max()))
 
 
 def _to_double(network: nn.Module) -> None:
