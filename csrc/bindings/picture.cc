@@ -87,14 +87,18 @@ py::tuple finish(const std::string& isa, const Array<float>& values, int factor,
                  const std::optional<Array<float>>& base, int enlargement, int repeat) {
   const qsr::PictureKernels& kernels = kernels_of(isa);
   const auto valid = [](int n) { return n >= 1 && n <= qsr::kMaxEnlargement; };
-  if (values.ndim() != 3 || values.size() == 0 || !valid(factor) || !valid(enlargement)) throw py::value_error("expected (H, W, stride), factors 1..8");
+  if (values.ndim() != 3 || values.size() == 0 || !valid(factor) || !valid(enlargement)) {
+    throw py::value_error("expected (H, W, stride), factors 1..8");
+  }
   const int height = static_cast<int>(values.shape(0)), width = static_cast<int>(values.shape(1));
   if (values.shape(2) < kChannels * factor * factor) throw py::value_error("a pixel has too few values");
   if (bias && bias->size() != kChannels * factor * factor) throw py::value_error("expected one bias per value");
   std::optional<Enlarged> enlarged;
   if (base) {
     check_picture(*base);
-    if (base->shape(0) * enlargement != height * factor || base->shape(1) * enlargement != width * factor) throw py::value_error("the base has another size");
+    if (base->shape(0) * enlargement != height * factor || base->shape(1) * enlargement != width * factor) {
+      throw py::value_error("the base has another size");
+    }
     enlarged.emplace(kernels, *base, enlargement);
   }
   std::vector<float> padded(values.data(), values.data() + values.size());
@@ -133,13 +137,19 @@ py::tuple finish(const std::string& isa, const Array<float>& values, int factor,
 
 void define_picture(py::module_& module) {
   const char* first = "(H, W, 3) uint8 or float32, scale and offset (3,) or None -> (H, W, 3) float32.";
-  module.def("picture_begin", &begin<uint8_t>, py::arg("picture").noconvert(), py::arg("scale") = py::none(), py::arg("offset") = py::none(), first);
-  module.def("picture_begin", &begin<float>, py::arg("picture").noconvert(), py::arg("scale") = py::none(), py::arg("offset") = py::none(), first);
+  const auto define_first = [&](auto function) {
+    module.def("picture_begin", function, py::arg("picture").noconvert(), py::arg("scale") = py::none(),
+               py::arg("offset") = py::none(), first);
+  };
+  define_first(&begin<uint8_t>);
+  define_first(&begin<float>);
   const char* last =
       "isa, (H, W, stride) float32 values, factor of the shuffle, bias or None, (h, w, 3) base or None and its enlargement, repeat "
       "-> ((H * factor, W * factor, 3) uint8 or float32, fastest seconds).";
-  module.def("picture_end_bytes", &finish<uint8_t>, py::arg("isa"), py::arg("values").noconvert(), py::arg("factor") = 1, py::arg("bias") = py::none(),
-             py::arg("base") = py::none(), py::arg("enlargement") = 1, py::arg("repeat") = 1, last);
-  module.def("picture_end_floats", &finish<float>, py::arg("isa"), py::arg("values").noconvert(), py::arg("factor") = 1, py::arg("bias") = py::none(),
-             py::arg("base") = py::none(), py::arg("enlargement") = 1, py::arg("repeat") = 1, last);
+  const auto define_last = [&](const char* name, auto function) {
+    module.def(name, function, py::arg("isa"), py::arg("values").noconvert(), py::arg("factor") = 1, py::arg("bias") = py::none(),
+               py::arg("base") = py::none(), py::arg("enlargement") = 1, py::arg("repeat") = 1, last);
+  };
+  define_last("picture_end_bytes", &finish<uint8_t>);
+  define_last("picture_end_floats", &finish<float>);
 }

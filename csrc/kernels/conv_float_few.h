@@ -59,7 +59,8 @@ inline __attribute__((always_inline)) void few_step(F (&sums)[kFewPixels][kMaxFe
 
 template <int O>
 void few_row(const RowConv& conv, const float* packed, const uint8_t* const* rows, int pixels, float* acc) noexcept {
-  const size_t c_in = static_cast<size_t>(conv.c_in), run = static_cast<size_t>(conv.kw) * c_in, whole = run / kLanes, rest = run % kLanes;
+  const size_t c_in = static_cast<size_t>(conv.c_in), run = static_cast<size_t>(conv.kw) * c_in;
+  const size_t whole = run / kLanes, rest = run % kLanes;
   for (int x = 0; x < pixels; x += kFewPixels, acc += kFewPixels * conv.c_out_padded()) {
     F sums[kFewPixels][kMaxFew];
 #pragma GCC unroll 8

@@ -13,16 +13,6 @@
 namespace qsr {
 namespace {
 
-// Outputs first.. of the padded ones, `vectors` vectors: one block.
-template <typename Function>
-void over_blocks(size_t padded, Function function) noexcept {
-  constexpr size_t most = kMaxVectors * kLanes;
-  for (size_t first = 0; first < padded; first += most) {
-    const size_t width = padded - first < most ? padded - first : most;
-    function(first, width);
-  }
-}
-
 inline size_t direct_bytes(const RowConv& conv) noexcept {
   return sizeof(float) * static_cast<size_t>(conv.kh * conv.kw) * static_cast<size_t>(conv.c_in) * conv.c_out_padded();
 }
@@ -30,8 +20,9 @@ inline size_t direct_bytes(const RowConv& conv) noexcept {
 inline void pack_direct(const RowConv& conv, const void* weights, void* packed) noexcept {
   const float* source = static_cast<const float*>(weights);
   float* target = static_cast<float*>(packed);
-  const size_t taps = static_cast<size_t>(conv.kh * conv.kw), c_in = static_cast<size_t>(conv.c_in), c_out = static_cast<size_t>(conv.c_out);
-  over_blocks(conv.c_out_padded(), [&](size_t first, size_t width) {
+  const size_t taps = static_cast<size_t>(conv.kh * conv.kw);
+  const size_t c_in = static_cast<size_t>(conv.c_in), c_out = static_cast<size_t>(conv.c_out);
+  over_registers(0, conv.c_out_padded(), [&](size_t first, size_t width) {
     for (size_t tap = 0; tap < taps; ++tap) {
       for (size_t c = 0; c < c_in; ++c) {
         for (size_t o = first; o < first + width; ++o) *target++ = o < c_out ? source[(o * c_in + c) * taps + tap] : 0.0f;
@@ -45,7 +36,7 @@ inline void run_direct(const RowConv& conv, const void* packed, const uint8_t* c
   const float* segments[15];
   for (int u = 0; u < conv.kh; ++u) segments[u] = reinterpret_cast<const float*>(rows[u]);
   Product p{segments, conv.kh, conv.kw * conv.c_in, c_in, static_cast<const float*>(packed), nullptr, padded};
-  over_blocks(padded, [&](size_t first, size_t width) {
+  over_registers(0, padded, [&](size_t first, size_t width) {
     p.out = static_cast<float*>(acc) + first;
     multiply_rows(p, static_cast<int>(width / kLanes), pixels);
     p.weights += static_cast<size_t>(conv.kh * p.depth) * width;

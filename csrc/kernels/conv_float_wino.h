@@ -34,7 +34,7 @@ struct WinoPlan {
   size_t input_plane = 0, output_plane = 0;
 
   WinoPlan(const RowConv& conv, int pixels) noexcept {
-    constexpr size_t kCache = 448 << 10;  // bytes of V and M: about half of a second-level cache
+    constexpr size_t kCache = 448 << 10;  // bytes of V and M: about half of a second-level cache; 256 to 1600 KiB: no difference
     tiles = (pixels + kTile - 1) / kTile;
     channels = round_up(static_cast<size_t>(conv.c_in), kLanes);
     outputs = conv.c_out_padded() < kOutputs ? conv.c_out_padded() : kOutputs;
@@ -60,18 +60,16 @@ inline size_t wino_bytes(const RowConv& conv) noexcept {
   return sizeof(float) * kPositions * static_cast<size_t>(conv.c_in) * conv.c_out_padded();
 }
 
-// Calls function(first, width) for blocks of outputs that the registers hold, from `begin` to `end`.
-template <typename Function>
-void over_registers(size_t begin, size_t end, Function function) noexcept {
-  constexpr size_t most = kMaxVectors * kLanes;
-  for (size_t first = begin; first < end; first += most) function(first, end - first < most ? end - first : most);
-}
-
 // u[i][j] of G w G^T, in double: rounded once
 inline void transform_weight(const float* w, double u[kPositions]) noexcept {
   const double a = std::sqrt(0.5), b = std::sqrt(2.0);
-  const double g[kSide][3] = {{1, 0, 0},           {-2.0 / 3, -2 * a / 3, -1.0 / 3}, {-2.0 / 3, 2 * a / 3, -1.0 / 3},
-                              {1.0 / 6, b / 6, 1.0 / 3}, {1.0 / 6, -b / 6, 1.0 / 3},       {0, 0, 1}};
+  const double third = 1.0 / 3, sixth = 1.0 / 6;
+  const double g[kSide][3] = {{1, 0, 0},
+                              {-2 * third, -2 * a * third, -third},
+                              {-2 * third, 2 * a * third, -third},
+                              {sixth, b * sixth, third},
+                              {sixth, -b * sixth, third},
+                              {0, 0, 1}};
   double left[kSide][3];
   for (int i = 0; i < kSide; ++i) {
     for (int x = 0; x < 3; ++x) left[i][x] = g[i][0] * double{w[x]} + g[i][1] * double{w[3 + x]} + g[i][2] * double{w[6 + x]};

@@ -2,9 +2,9 @@
 //
 // A kernel sees nothing of pictures, borders or layers. It is given kh - 1 + tile_rows rows of input, already continued by
 // padding on the left and right, and computes tile_rows rows of sums. All those rows hold values that may occur (rows of padding
-// above and below the picture, also where its height is no multiple of tile_rows): Winograd mixes them and cancels again, exactly
-// only for integers. Who calls it (graph/, conv_picture.cc) makes the rows,
-// and turns sums into values (epilogue.h). Stride 1, odd kernels, no groups, no dilation.
+// above and below the picture, also where its height is no multiple of tile_rows): Winograd mixes them and cancels again,
+// exactly only for integers. Who calls it (graph/, conv_picture.cc) makes the rows, and turns sums into values (epilogue.h).
+// Stride 1, odd kernels, no groups, no dilation.
 //
 //   sum[t][x][o] = sum over u < kh, v < kw, c < c_in of  row[t + u][x + v][c] * w[o][c][u][v]
 //

@@ -88,5 +88,12 @@ inline void multiply_rows(Product p, int vectors, int rows) noexcept {
   }
 }
 
+// Calls function(first, width) for the outputs begin..end - 1, a multiple of 16, in blocks that the registers hold.
+template <typename Function>
+void over_registers(size_t begin, size_t end, Function function) noexcept {
+  constexpr size_t most = kMaxVectors * kLanes;
+  for (size_t first = begin; first < end; first += most) function(first, end - first < most ? end - first : most);
+}
+
 }  // namespace
 }  // namespace qsr
