@@ -57,7 +57,7 @@ kernels = Pybind11Extension(
     "qsr._kernels",
     sorted(str(path) for path in CSRC.rglob("*.cc")),
     include_dirs=[str(CSRC)],
-    depends=sorted(str(path) for path in CSRC.rglob("*.h")),
+    depends=sorted(str(path) for pattern in ("*.h", "*.inc") for path in CSRC.rglob(pattern)),
     cxx_std=17,
     extra_compile_args=[OPTIMISE, "-pthread", *([] if SANITIZE else HARDENING), *WARNINGS, *CHECKS],
     extra_link_args=["-pthread", *LINKING, *CHECKS[:1]],
