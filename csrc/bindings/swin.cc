@@ -38,7 +38,10 @@ class Reader {
     using Act = qsr::ActSpec;
     Act act;
     const std::string kind = get<std::string>(from, "kind", "none");
-    act.kind = kind == "uniform" ? Act::Kind::kUniform : kind == "sign" ? Act::Kind::kSign : kind == "elastic" ? Act::Kind::kElastic : Act::Kind::kNone;
+    act.kind = kind == "uniform"   ? Act::Kind::kUniform
+               : kind == "sign"    ? Act::Kind::kSign
+               : kind == "elastic" ? Act::Kind::kElastic
+                                   : Act::Kind::kNone;
     act.lowest = get(from, "lowest", 0);
     act.highest = get(from, "highest", 0);
     act.step = get(from, "step", 1.0f);
@@ -176,9 +179,12 @@ void define_swin(py::module_& module) {
       .def_property_readonly("kernel", [](const Layer& l) { return l.layer->kernel(); })
       .def_property_readonly("scratch_bytes", [](const Layer& l) { return l.layer->scratch_bytes(); })
       .def("windows", [](const Layer& l, int h, int w) { return l.layer->windows(h, w); })
-      .def("run", [](const Layer& l, Array<float> map, int first, int last) { return run(*l.layer, map, l.window, l.channels, first, last); },
+      .def("run",
+           [](const Layer& l, Array<float> map, int first, int last) { return run(*l.layer, map, l.window, l.channels, first, last); },
            py::arg("map").noconvert(), py::arg("first") = 0, py::arg("last") = -1,
            "Windows first..last - 1 of the float32 map (h, w, channels), in place -> seconds.");
-  module.def("swin_exp2", &each<&qsr::SwinCode::exp2>, py::arg("x").noconvert(), py::arg("isa"), "2^x of each float32, as the Swin layers compute it.");
-  module.def("swin_gelu", &each<&qsr::SwinCode::gelu>, py::arg("x").noconvert(), py::arg("isa"), "GELU of each float32, as the Swin layers compute it.");
+  module.def("swin_exp2", &each<&qsr::SwinCode::exp2>, py::arg("x").noconvert(), py::arg("isa"),
+             "2^x of each float32, as the Swin layers compute it.");
+  module.def("swin_gelu", &each<&qsr::SwinCode::gelu>, py::arg("x").noconvert(), py::arg("isa"),
+             "GELU of each float32, as the Swin layers compute it.");
 }

@@ -107,7 +107,9 @@ Status copy_act(const ActSpec& spec, int channels, const char* name, Act* out) {
     if (spec.lowest > spec.highest || spec.lowest < -128 || spec.highest > 255 || spec.highest - spec.lowest > 255) {
       return failure(Code::kArgument, "%s: codes %d..%d of the input", name, spec.lowest, spec.highest);
     }
-    if (!(spec.step > 0) || !std::isfinite(1 / spec.step)) return failure(Code::kArgument, "%s: step %g", name, static_cast<double>(spec.step));
+    if (!(spec.step > 0) || !std::isfinite(1 / spec.step)) {
+      return failure(Code::kArgument, "%s: step %g", name, static_cast<double>(spec.step));
+    }
   }
   const bool scales = (spec.kind == Kind::kSign && spec.scaling == ActSpec::Scale::kChannels) || spec.kind == Kind::kElastic;
   if (scales && spec.scales == nullptr) return failure(Code::kArgument, "%s: no scales of the input", name);

@@ -20,7 +20,9 @@ Status check_extents(const SwinSpec& s) noexcept {
   }
   if (s.heads < 1 || s.channels % s.heads != 0) return failure(Code::kArgument, "%d channels for %d heads", s.channels, s.heads);
   const int hidden = s.fc1.c_out;
-  if (hidden < 1 || hidden > kMaxSwinChannels) return failure(Code::kArgument, "%d hidden channels, allowed 1 to %d", hidden, kMaxSwinChannels);
+  if (hidden < 1 || hidden > kMaxSwinChannels) {
+    return failure(Code::kArgument, "%d hidden channels, allowed 1 to %d", hidden, kMaxSwinChannels);
+  }
   const struct {
     const char* name;
     const LinearSpec& layer;
@@ -68,7 +70,8 @@ void expand_table(const SwinSpec& s, SwinLayer::Parts* parts) {
       const int down = i / s.window - j / s.window + s.window - 1, right = i % s.window - j % s.window + s.window - 1;
       const float* row = s.table + static_cast<size_t>(down * side + right) * heads;
       for (size_t head = 0; head < heads; ++head) {
-        parts->bias[(head * keys + static_cast<size_t>(j)) * padded + static_cast<size_t>(i)] = static_cast<float>(kLog2E * static_cast<double>(row[head]));
+        const size_t at = (head * keys + static_cast<size_t>(j)) * padded + static_cast<size_t>(i);
+        parts->bias[at] = static_cast<float>(kLog2E * static_cast<double>(row[head]));
       }
     }
   }
@@ -100,7 +103,7 @@ Status fill(const SwinSpec& s, Isa isa, SwinLayer::Parts* p) {
 
 void name_it(Isa isa, SwinLayer::Parts* p) noexcept {
   const PackedLinear& l = p->qkv;
-  const char* how = l.way == Way::kFloat ? "f32" : l.way == Way::kBits ? "b1b1" : "u8s8";
+  const char* how = l.way == Way::kFloat ? "f32" : l.way == Way::kBits ? "b1b1" : l.way == Way::kBytes ? "u8s8" : "s16s16";
   std::snprintf(p->name, sizeof(p->name), "swin_%s_%s", how, isa_name(isa));
 }
 

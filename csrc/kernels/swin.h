@@ -91,7 +91,7 @@ class SwinLayer {
   // scratch: 64-byte aligned, arbitrary contents, one per thread.
   void run(float* map, int h, int w, int first, int last, void* scratch) const noexcept;
 
-  // What runs, for people: swin_<qkv's input and weight>_<isa>, for instance swin_f32_avx512, swin_u4s4_avx2.
+  // What runs, for people: swin_<how qkv is multiplied>_<isa>; f32, u8s8 (codes of any width), s16s16 (AVX2, wide codes), b1b1.
   const char* kernel() const noexcept;
 
   struct Parts;  // swin_parts.h

@@ -5,9 +5,9 @@
 //   + - * / of V; fma(a, b, c) = a b + c; vmax, vmin, vabs, vneg, vsqrt, vrint (half to even, |x| < 2^22)
 //   with_sign(size, x): size where x >= 0, else -size;  where_not_less(x, least, value): value where x >= least, else 0
 //   times_power(x, n): x * 2^n for whole n in -126..126;  transpose(V[kLanes])
-// and, for integers (QSR_SWIN_INTEGERS): I, kLanes uint32, with + - <<, isplat, to_int (half to even), sign_mask (all ones where x < 0, else 0),
-// store_int, and BytesDot, PairsDot, BitsDot (as FloatDot in linear.inc). Without them codes are multiplied as the floats that
-// they stand for.
+// and, for integers (QSR_SWIN_INTEGERS): I, kLanes uint32, with + - <<, isplat, to_int (half to even), sign_mask (all ones where
+// x < 0, else 0), store_int, and BytesDot, PairsDot, BitsDot (as FloatDot in linear.inc). Without them codes are multiplied as
+// the floats that they stand for.
 #include <cstring>
 
 #include "kernels/swin_parts.h"

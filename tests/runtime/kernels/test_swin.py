@@ -231,6 +231,21 @@ def test_far_apart_logits(isa: str) -> None:
     assert np.abs(got - want).max() <= 1e-3 * np.abs(want).max()  # float32 logits of this size are that far off
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_kernel_is_named(isa: str) -> None:
+    """AVX2 sums up to 4-bit codes in 16 bits, which those of 8 bits would not fit; portable code multiplies floats."""
+    eight = {"portable": "f32", "avx2": "s16s16", "avx512": "u8s8"}[isa]
+    want = {
+        "f32": "f32",
+        "w4a4": eight if isa != "avx2" else "u8s8",
+        "w8a8": eight,
+        "b2": "f32" if isa == "portable" else "b1b1",
+    }
+    for kind, how in want.items():
+        spec = spec_of(np.random.default_rng(0), (60, 6, 8, 4, 8, 8, 120), kind)
+        assert extension.SwinLayer(spec, isa).kernel == f"swin_{how}_{isa}"
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "window": ({"window": 17}, "window 17"),
     "shift": ({"shift": 8}, "shift 8"),
