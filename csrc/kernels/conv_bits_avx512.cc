@@ -7,8 +7,10 @@
 //   s = x_0 ^ x_1 ^ x_2 = (a_0 ^ a_1 ^ a_2) ^ (w_0 ^ w_1 ^ w_2),
 // since both brackets are made beforehand: the parity of three input rows once per call for all outputs (and for all three
 // kernel columns that read it), that of the weights when they are packed. x_2 is not needed any more: where x_0 = x_1, the
-// carry is x_0, else it is not s, which is one vpternlogd. Six instructions count three words, s and c, where xor, count,
-// add take nine: 8 instead of 9 with the additions of the counts. Processors issue four of these a cycle and are bound by that.
+// carry is x_0, else it is not s, which is one vpternlogd. Three xor, the carry, two counts and two additions do three words
+// in 8 instructions, where xor, count, add take 9. Processors issue four of these a cycle (two, where 512 bits
+// take two cycles) and are bound by that. vpopcntq with 64 channels a word needs as many instructions per bit, and some more to
+// narrow its counts. More levels of adders save no instruction: two for an adder, two for the count and addition spared.
 //
 // Overflow: the sums of a checked convolution are within +-terms <= 2^31 - 1. Per pass (two words), S <= 32 * 6 and C <= 32 * 6
 // are below 2^15, so vpdpwssd multiplies them as int16 without loss; terms - 2 S - 4 C stays within +-terms after every pass,

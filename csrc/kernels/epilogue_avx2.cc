@@ -27,7 +27,7 @@ struct Avx2 {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)), _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
   }
   static F to_float(I v) noexcept { return {_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi)}; }
-  static F load_some(const float* p, int n) noexcept {  // vmaskmov takes a dozen times as long to store, so neither uses it
+  static F load_some(const float* p, int n) noexcept {  // storing by vmaskmov is slow on some processors; neither uses it
     float all[16] = {};
     std::memcpy(all, p, sizeof(float) * static_cast<size_t>(n));
     return load(all);
