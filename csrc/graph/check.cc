@@ -1,5 +1,7 @@
 #include "graph/spec.h"
 
+#include <utility>
+
 namespace qsr {
 namespace {
 
@@ -10,7 +12,7 @@ constexpr int kMaxFactor = 64;
 // Checks stage after stage; `made` says which maps exist so far.
 class Checker {
  public:
-  explicit Checker(const NetworkSpec& network) : network_(network), made_(network.maps.size(), false) {}
+  explicit Checker(const NetworkSpec& network) : network_(network), made_(network.maps.size(), false), codes_(network.maps.size()) {}
 
   Status run() {
     const size_t count = network_.stages.size();
@@ -81,6 +83,7 @@ class Checker {
     for (const SinkSpec& sink : stage.sinks) {
       if (!once(sink.map, false) || !vector(sink.shift, static_cast<size_t>(channels))) return false;
       const int zero = map(sink.map)->zero;
+      codes_[static_cast<size_t>(sink.map)] = {sink.lowest, sink.highest};
       if (map(sink.map)->format == Input::kBytes && (sink.lowest > sink.highest || sink.lowest + zero < 0 || sink.highest + zero > 255)) return false;
     }
     return true;
@@ -153,6 +156,8 @@ class Checker {
     const MapSpec* in = map(stage.input);
     if (!in || !made_[static_cast<size_t>(stage.input)] || in->format != conv.input || in->channels != conv.c_in) return false;
     if (!check_row_conv(conv).ok() || (conv.input == Input::kBytes && in->zero != conv.zero())) return false;
+    const auto [lowest, highest] = codes_[static_cast<size_t>(stage.input)];
+    if (conv.input == Input::kBytes && (lowest < conv.a_min || highest > conv.a_max)) return false;
     if (stage.planes < 1 || stage.planes > 3 || conv.c_out % stage.planes != 0) return false;
     const size_t outputs = static_cast<size_t>(conv.c_out / stage.planes), planes = static_cast<size_t>(stage.planes);
     if (outputs % static_cast<size_t>(stage.up * stage.up) != 0) return false;
@@ -170,6 +175,7 @@ class Checker {
 
   const NetworkSpec& network_;
   std::vector<bool> made_;
+  std::vector<std::pair<int, int>> codes_;  // lowest and highest of a map of bytes
 };
 
 }  // namespace

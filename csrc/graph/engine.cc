@@ -57,13 +57,7 @@ Status Engine::make(NetworkSpec&& network, Isa limit, int threads, bool keep, st
     for (size_t s = 0; s < graph.stages.size(); ++s) {
       if (Status status = make_stage(std::move(network.stages[s]), graph.maps, limit, &graph.stages[s]); !status.ok()) return status;
     }
-    if (Status status = find_uses(&graph, network.segments); !status.ok()) return status;
-    if (keep) {
-      for (MapUse& use : graph.uses) {
-        use.last_segment = static_cast<int>(graph.segments.size());
-        use.replaces = -1;
-      }
-    }
+    if (Status status = find_uses(&graph, network.segments, keep); !status.ok()) return status;
     *out = std::move(made);
     return {};
   } catch (const std::bad_alloc&) {

@@ -21,8 +21,10 @@ class Asking {
  public:
   Asking(const Graph& graph, const Segment& segment, int size, bool rows) : graph_(graph), segment_(segment), size_(size), rows_(rows) {}
 
-  std::vector<Range> ranges(Range part) const {
+  // exact: those asked for, on each stage's grid; the result is rounded to groups of rows or columns that go together.
+  std::vector<Range> ranges(Range part, std::vector<Range>* exact) const {
     std::vector<Range> made(static_cast<size_t>(segment_.end - segment_.first));
+    exact->assign(made.size(), {});
     for (int s = segment_.end - 1; s >= segment_.first; --s) {
       const Stage& stage = graph_.stages[static_cast<size_t>(s)];
       Range asked{INT32_MAX, INT32_MIN};
@@ -46,8 +48,9 @@ class Asking {
       if (asked.first > asked.end) continue;  // nobody asks: nothing is made
       asked = {std::max(asked.first, 0), std::min(asked.end, total)};
       const int align = rows_ ? stage.align_rows : stage.align_columns;
-      grid.first = asked.first / stage.up / align * align;
-      grid.end = std::min(up_to(up_to(asked.end, stage.up) / stage.up, align), stage.grid_factor * size_);
+      Range& wanted = (*exact)[static_cast<size_t>(s - segment_.first)];
+      wanted = {asked.first / stage.up, up_to(asked.end, stage.up) / stage.up};
+      grid = {wanted.first / align * align, std::min(up_to(wanted.end, align), stage.grid_factor * size_)};
     }
     return made;
   }
@@ -238,7 +241,7 @@ class Scheduler {
     for (Range rows : cut(out_.height, out_.threads, 1)) {
       Band band;
       band.rows = rows;
-      band.grid = asking.ranges(rows);
+      band.grid = asking.ranges(rows, &band.asked);
       Roller(graph_, segment, out_.height, &band, &plan->rings).roll();
       plan->bands.push_back(std::move(band));
     }
@@ -269,7 +272,9 @@ class Scheduler {
     }
     std::vector<int> widest(graph_.maps.size(), 0);
     for (Range columns : cut(out_.width, tiles, tiles == 1 ? 1 : 16)) {
-      Tile tile{columns, asking.ranges(columns)};
+      Tile tile;
+      tile.columns = columns;
+      tile.grid = asking.ranges(columns, &tile.asked);
       for (int s = segment.first; s < segment.end; ++s) {
         const Stage& stage = graph_.stages[static_cast<size_t>(s)];
         const Range grid = tile.grid[static_cast<size_t>(s - segment.first)];
@@ -333,7 +338,7 @@ void find_replaced(Graph* graph) {
 
 }  // namespace
 
-Status find_uses(Graph* graph, const std::vector<int>& starts) {
+Status find_uses(Graph* graph, const std::vector<int>& starts, bool keep) {
   const int count = static_cast<int>(graph->stages.size());
   for (size_t i = 0; i < starts.size(); ++i) {
     const int end = i + 1 < starts.size() ? starts[i + 1] : count;
@@ -364,8 +369,11 @@ Status find_uses(Graph* graph, const std::vector<int>& starts) {
       });
     }
   }
-  find_replaced(graph);
-  for (const MapUse& use : graph->uses) {
+  if (!keep) find_replaced(graph);
+  for (MapUse& use : graph->uses) {
+    if (keep && use.readers.empty()) use.outside = true;
+    if (keep) use.last_segment = static_cast<int>(graph->segments.size());
+    if (!use.inside && !use.outside) return failure(Code::kFormat, "a map that nobody makes, or nobody reads");
     if (use.dense && use.pad_left > 0) return failure(Code::kFormat, "a convolution reads a map that Swin layers work on");
   }
   return {};

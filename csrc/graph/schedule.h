@@ -41,8 +41,9 @@ struct Graph {
   size_t l2_bytes = 0;
 };
 
-// Uses and segments of checked maps and stages. kFormat where a convolution reads a map that Swin layers work on.
-Status find_uses(Graph* graph, const std::vector<int>& starts);
+// Uses and segments of checked maps and stages. keep: whole maps live to the end, those that nobody reads are whole too.
+// kFormat where nobody reads a map (unless `keep`), and where a convolution reads one that Swin layers work on.
+Status find_uses(Graph* graph, const std::vector<int>& starts, bool keep);
 
 struct Step {
   int32_t stage, row;  // row: the first of the group, on the stage's grid
@@ -50,13 +51,14 @@ struct Step {
 
 struct Band {
   Range rows;                    // of the picture
-  std::vector<Range> grid;       // per stage of the segment: rows that it makes
+  std::vector<Range> grid;       // per stage of the segment: rows that it goes through,
+  std::vector<Range> asked;      // and those of them that are asked for: no others are written
   std::vector<Step> steps;
 };
 
 struct Tile {
   Range columns;                 // of the picture
-  std::vector<Range> grid;       // per stage of the segment
+  std::vector<Range> grid, asked;
 };
 
 // A map's rows in memory: a line buffer (rows modulo `capacity`) or the whole map.

@@ -5,8 +5,10 @@
 namespace qsr {
 namespace {
 
-constexpr size_t kAccTarget = 96 << 10;  // bytes of sums per call: well within the L2, and wide enough for blocks of tiles
-constexpr int kMostPixels = 256, kFewestPixels = 16;
+// Bytes of sums per call: well within the L2, and wide enough for a few blocks of tiles.
+constexpr size_t kAccTarget = 96 << 10, kAccTargetTall = 150 << 10;
+constexpr size_t kMostPixels = 256;
+constexpr int kWinogradUnit = 48;  // pixels: Winograd kernels take blocks of 12 or 24 tiles of 2, 3 or 4 pixels
 constexpr int kWinogradColumns = 4;
 
 // Vectors of one stage, one behind the other in a single buffer.
@@ -104,7 +106,16 @@ Status make_conv(const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {
     stage->align_columns = kWinogradColumns;
   }
   const size_t pixel = 4 * conv.c_out_padded() * static_cast<size_t>(stage->tile_rows);
-  stage->chunk = static_cast<int>(std::clamp<size_t>(kAccTarget / pixel / 16 * 16, kFewestPixels, kMostPixels));
+  stage->unit = stage->tile_rows > 1 ? kWinogradUnit : 16;
+  const size_t unit = static_cast<size_t>(stage->unit);
+  const size_t target = stage->tile_rows < 4 ? kAccTarget : kAccTargetTall;
+  stage->chunk = static_cast<int>(std::clamp(target / pixel, size_t{1}, kMostPixels) / unit * unit);
+  stage->chunk = std::max(stage->chunk, stage->unit);
+
+  // not monotonic: kernels cut a row into pieces of even size
+  for (int pixels = 1; pixels <= stage->chunk; ++pixels) {
+    stage->kernel_scratch = std::max(stage->kernel_scratch, round_up(stage->kernel->scratch_bytes(conv, pixels), 64));
+  }
 
   stage->packed = Buffer::zeros(stage->kernel->packed_bytes(conv) + 64);
   const size_t row = (static_cast<size_t>(stage->chunk + conv.kw + kSlackPixels) + kSlackPixels) * conv.pixel_bytes() + 64;
@@ -130,7 +141,7 @@ size_t Stage::acc_bytes() const noexcept {
 size_t Stage::scratch_bytes() const noexcept {
   if (spec.kind != Kind::kConv) return 0;
   const size_t vectors = 4 * round_up(static_cast<size_t>(channels * spec.up), 16) * static_cast<size_t>(spec.planes + 1);
-  return acc_bytes() + round_up(kernel->scratch_bytes(spec.conv, chunk), 64) + round_up(vectors, 64);
+  return acc_bytes() + kernel_scratch + round_up(vectors, 64);
 }
 
 Status make_stage(StageSpec&& moved, const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {

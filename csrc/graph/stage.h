@@ -53,7 +53,8 @@ struct Stage {
 
   // kConv
   const RowKernel* kernel = nullptr;
-  int chunk = 0;          // pixels per call of the kernel, a multiple of 16
+  int chunk = 0, unit = 16;  // pixels per call of the kernel, at most, and what they are a multiple of
+  size_t kernel_scratch = 0;  // bytes of one call, of any number of pixels up to `chunk`
   Buffer packed, taps, padding, vectors;
   std::vector<Target> targets;
 

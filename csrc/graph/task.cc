@@ -75,13 +75,15 @@ void Task::place() noexcept {
 }
 
 void Task::step(const Stage& stage, int s, int first) noexcept {
-  const int end = std::min(first + stage.tile_rows, band_->grid[local(s)].end);
-  columns_ = tile_->grid[local(s)];
+  const Range asked = band_->asked[local(s)];
+  rows_ = {std::max(first, asked.first), std::min(first + stage.tile_rows, asked.end)};
+  columns_ = tile_->asked[local(s)];
+  if (rows_.empty() || columns_.empty()) return;
   const int pixels = columns_.end - columns_.first, x = columns_.first;
   const int in = stage.spec.input, out = stage.spec.out;
   switch (stage.spec.kind) {
     case Kind::kConv:
-      conv(stage, first, end);
+      conv(stage, tile_->grid[local(s)], first);
       break;
     case Kind::kPicture:
       picture(stage, first);
@@ -124,12 +126,13 @@ void Task::step(const Stage& stage, int s, int first) noexcept {
     case Kind::kSwin:
       return;  // engine.cc
   }
-  if (out >= 0) finish(stage, out, first * stage.up, end * stage.up);
-  for (const SinkSpec& sink : stage.spec.sinks) finish(stage, sink.map, first * stage.up, end * stage.up);
+  if (out >= 0) finish(stage, out);
+  for (const SinkSpec& sink : stage.spec.sinks) finish(stage, sink.map);
 }
 
 // Padding beside the rows just made; and where the task made more than its own part, its own part goes to the whole map.
-void Task::finish(const Stage& stage, int map, int first, int end) noexcept {
+void Task::finish(const Stage& stage, int map) noexcept {
+  const int first = rows_.first * stage.up, end = rows_.end * stage.up;
   const View& rows = view(map);
   const Range columns{columns_.first * stage.up, columns_.end * stage.up};
   const bool ring = plan_.rings[static_cast<size_t>(map)].capacity > 0;
@@ -155,21 +158,24 @@ void Task::pad(const View& rows, int map, int y, Range columns, bool own) noexce
   }
 }
 
-void Task::conv(const Stage& stage, int first, int end) noexcept {
+// grid: the columns to go through; no others than those asked for are written.
+void Task::conv(const Stage& stage, Range grid, int first) noexcept {
   const RowConv& conv = stage.spec.conv;
   const View& in = view(stage.spec.input);
   const int maker = graph_.uses[static_cast<size_t>(stage.spec.input)].maker;
   // rows that the band does not have are rows that it does not need: groups of integer kernels may go on behind its end
   const bool here = maker >= segment_.first && maker < segment_.end;
-  const int available = here ? band_->grid[local(maker)].end * graph_.stages[static_cast<size_t>(maker)].up : stage.grid_factor * run_.schedule.height;
+  const int available = here ? band_->asked[local(maker)].end * graph_.stages[static_cast<size_t>(maker)].up : stage.grid_factor * run_.schedule.height;
   const size_t padded = conv.c_out_padded();
   uint8_t* acc = scratch_;
   uint8_t* work = scratch_ + stage.acc_bytes();
   const uint8_t* rows[15 + kMaxTileRows];
-  const int width = columns_.end - columns_.first, calls = (width + stage.chunk - 1) / stage.chunk;
-  const int share = static_cast<int>(round_up(static_cast<size_t>((width + calls - 1) / std::max(calls, 1)), 16));  // all about as wide
-  for (int x = columns_.first; x < columns_.end; x += share) {
-    const int pixels = std::min(share, columns_.end - x);
+  const int width = grid.end - grid.first, calls = (width + stage.chunk - 1) / stage.chunk;
+  const int share = static_cast<int>(round_up(static_cast<size_t>((width + calls - 1) / std::max(calls, 1)), static_cast<size_t>(stage.unit)));  // all about as wide
+  for (int x = grid.first; x < grid.end; x += share) {
+    const int pixels = std::min(share, grid.end - x);
+    const Range asked{std::max(x, columns_.first), std::min(x + pixels, columns_.end)};
+    if (asked.empty()) continue;
     for (int r = 0; r < conv.kh - 1 + stage.tile_rows; ++r) {
       const int y = first - conv.kh / 2 + r;
       rows[r] = y < 0 || y >= available ? stage.padding.bytes() : in.at(y, x - conv.kw / 2);
@@ -182,10 +188,11 @@ void Task::conv(const Stage& stage, int first, int end) noexcept {
       stage.kernel->run(conv, stage.packed.bytes(), rows, pixels, acc, work);
     }
     const size_t sum_row = round_up(static_cast<size_t>(pixels), 16) * padded;
-    for (int y = first; y < end; ++y) {
-      uint8_t* sums = acc + 4 * sum_row * static_cast<size_t>(y - first);
-      if (conv.input == Input::kBits) take_off(stage, reinterpret_cast<int32_t*>(sums), y, x, pixels);
-      stage.spec.edge.empty() && stage.spec.slot < 0 ? store(stage, sums, y, x, pixels) : store_bordered(stage, sums, y, x, pixels);
+    const int count = asked.end - asked.first;
+    for (int y = rows_.first; y < rows_.end; ++y) {
+      uint8_t* sums = acc + 4 * (sum_row * static_cast<size_t>(y - first) + padded * static_cast<size_t>(asked.first - x));
+      if (conv.input == Input::kBits) take_off(stage, reinterpret_cast<int32_t*>(sums), y, asked.first, count);
+      stage.spec.edge.empty() && stage.spec.slot < 0 ? store(stage, sums, y, asked.first, count) : store_bordered(stage, sums, y, asked.first, count);
     }
   }
 }
@@ -250,7 +257,7 @@ void Task::store_bordered(const Stage& stage, const uint8_t* acc, int y, int x, 
   const RowConv& conv = spec.conv;
   const int height = stage.grid_factor * run_.schedule.height, width = stage.grid_factor * run_.schedule.width;
   const size_t outputs = static_cast<size_t>(conv.c_out / spec.planes), padded = conv.c_out_padded();
-  float* room = reinterpret_cast<float*>(scratch_ + stage.acc_bytes() + round_up(stage.kernel->scratch_bytes(conv, stage.chunk), 64));
+  float* room = reinterpret_cast<float*>(scratch_ + stage.acc_bytes() + stage.kernel_scratch);
   const Range v = inside_taps(y, height, conv.kh);
   for (int i = 0; i < pixels;) {
     const Range h = inside_taps(x + i, width, conv.kw);

@@ -43,12 +43,12 @@ class Task {
  private:
   void place() noexcept;
   void step(const Stage& stage, int s, int first) noexcept;
-  void conv(const Stage& stage, int first, int end) noexcept;
+  void conv(const Stage& stage, Range grid, int first) noexcept;
   void store(const Stage& stage, const uint8_t* acc, int y, int x, int pixels) noexcept;
   void store_bordered(const Stage& stage, const uint8_t* acc, int y, int x, int pixels) noexcept;
   void emit(const Stage& stage, const Target& target, const Epilogue& epilogue, const uint8_t* acc, size_t stride, int y, int x, int pixels) noexcept;
   void take_off(const Stage& stage, int32_t* acc, int y, int x, int pixels) noexcept;
-  void finish(const Stage& stage, int map, int first, int end) noexcept;
+  void finish(const Stage& stage, int map) noexcept;
   void pad(const View& view, int map, int y, Range columns, bool own) noexcept;
 
   void picture(const Stage& stage, int y) noexcept;
@@ -71,7 +71,7 @@ class Task {
   StageTime* times_;
   const Band* band_ = nullptr;
   const Tile* tile_ = nullptr;
-  Range columns_;  // of the step's stage, on its grid
+  Range columns_, rows_;  // of the step's stage that are asked for, on its grid; rows of this step
   double sums_ = 0;
 };
 
