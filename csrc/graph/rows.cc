@@ -34,7 +34,10 @@ void Task::bilinear(const Stage& stage, int s, int y) noexcept {
   for (int i = 0; i < (high - low + 1) * channels; ++i) blended[i] = a[i] * line.low_weight + b[i] * line.high_weight;
   float* out = floats(made.out, y, columns_.first);
   if (channels == kPictureChannels) {
-    run_.ends.enlarge_row(row, taps + columns_.first, count, out);
+    // writes a number too many, which in a whole map is another task's
+    float* enlarged = row + static_cast<size_t>(spec(made.input).factor * run_.schedule.width + 16) * static_cast<size_t>(channels);
+    run_.ends.enlarge_row(row, taps + columns_.first, count, enlarged);
+    std::memcpy(out, enlarged, sizeof(float) * static_cast<size_t>(count) * static_cast<size_t>(channels));
     return;
   }
   for (int x = 0; x < count; ++x) {

@@ -265,9 +265,9 @@ class Scheduler {
     for (int s = segment.first; s < segment.end; ++s) {
       const Stage& stage = graph_.stages[static_cast<size_t>(s)];
       work = std::max(work, stage.scratch_bytes());
-      if (stage.spec.kind == Kind::kBilinear) {  // one row of its input
+      if (stage.spec.kind == Kind::kBilinear) {  // one row of its input and one of what it makes
         const MapSpec& map = graph_.maps[static_cast<size_t>(stage.spec.input)];
-        work = std::max(work, 4 * static_cast<size_t>(map.channels) * static_cast<size_t>(map.factor * out_.width + 16));
+        work = std::max(work, 4 * static_cast<size_t>(map.channels) * static_cast<size_t>(map.factor * out_.width * (1 + stage.spec.up) + 32));
       }
     }
     std::vector<int> widest(graph_.maps.size(), 0);

@@ -113,7 +113,9 @@ def limit() -> str:
     if asked not in ISAS:
         raise OptionsError(f"found {asked!r}, expected {', '.join(ISAS[:-1])} or {ISAS[-1]}", where=VARIABLE)
     if asked not in there:
-        raise EnvironmentFault(f"this machine has no {asked}, only {', '.join(there)}", where=VARIABLE, hint=f"unset {VARIABLE}")
+        raise EnvironmentFault(
+            f"this machine has no {asked}, only {', '.join(there)}", where=VARIABLE, hint=f"unset {VARIABLE}"
+        )
     return asked
 
 

@@ -165,7 +165,7 @@ class _Planner:
 
     def _grow(self, chain: Chain, first: int) -> None:
         """Take in what follows, as long as nothing else needs the value in between."""
-        while len(users := self._users.get(chain.value, [])) == 1:
+        while len(users := self._users.get(chain.value, [])) == 1 and users[0] not in self._made:
             op = self.ops[users[0]]
             if isinstance(op, Add) and any(first in self._before[s] for s in op.inputs if s != chain.value):
                 return  # the other addend depends on this very layer
@@ -199,7 +199,13 @@ class _Planner:
             slot, self.slots = self.slots, self.slots + 1
             self._stage("mean", number, input=self._float(source), slot=slot, name=op.name)
         spatial = isinstance(act, SignAct) and act.scale == "spatial"
-        fields: Stage = {"name": op.name, "bits": bits_of(op.weight, act), "c_in": op.c_in, "kh": op.kernel[0], "kw": op.kernel[1]}
+        fields: Stage = {
+            "name": op.name,
+            "bits": bits_of(op.weight, act),
+            "c_in": op.c_in,
+            "kh": op.kernel[0],
+            "kw": op.kernel[1],
+        }
         if layer.quantize:
             assert act is not None
             fields["input"] = self._quantized(number, source, act, slot)
@@ -258,7 +264,9 @@ class _Planner:
             place = copy
         self._dense.add(place)
         self.floats[number] = place
-        self._stage("swin", number, input=place, out=place, window=op.window, name=op.name, op=op, swin=describe(op, self.tensors))
+        self._stage(
+            "swin", number, input=place, out=place, window=op.window, name=op.name, op=op, swin=describe(op, self.tensors)
+        )
 
     def _simple(self, number: int, op: Op) -> None:
         """Operations without an epilogue; all make floats."""

@@ -45,24 +45,24 @@ def ordered(stages: list[Stage], maps: int) -> list[Stage]:
     position = [float(stage["position"]) for stage in stages]
     for number in reversed(range(len(stages))):
         if stages[number]["kind"] in LATE and behind[number]:
-            position[number] = min(position[user] for user in behind[number]) - 0.5
+            position[number] = min(position[user] for user in behind[number]) - 2.0**-10
     waiting = [len(needed) for needed in before]
     ready = [(position[n], n) for n in range(len(stages)) if not waiting[n]]
     heapq.heapify(ready)
-    made = []
+    result = []
     while ready:
         _, number = heapq.heappop(ready)
-        made.append(stages[number])
+        result.append(stages[number])
         for user in behind[number]:
             waiting[user] -= 1
             if not waiting[user]:
                 heapq.heappush(ready, (position[user], user))
-    assert len(made) == len(stages), "stages wait for each other"
-    return made
+    assert len(result) == len(stages), "stages wait for each other"
+    return result
 
 
 def _seen(versions: list[int], reader: int) -> list[int]:
-    """The stages that a map has been through when `reader` reads it; a maker that was listed later is its maker all the same."""
+    """The stage that last made or changed a map when `reader` reads it; a maker that was listed later is its maker too."""
     earlier = [number for number in versions if number < reader]
     return earlier[-1:] if earlier else versions[:1]
 

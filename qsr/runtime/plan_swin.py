@@ -13,7 +13,9 @@ from qsr.runtime.plan_layer import levels
 
 def describe(op: Swin, tensors: Tensors) -> dict[str, Any]:
     """Vectors that do nothing are left out."""
-    layer: dict[str, Any] = {key: getattr(op, key) for key in ("channels", "window", "shift", "heads", "eps", "proj_skip", "gain1", "gain2")}
+    layer: dict[str, Any] = {
+        key: getattr(op, key) for key in ("channels", "window", "shift", "heads", "eps", "proj_skip", "gain1", "gain2")
+    }
     layer["table"] = _floats(tensors[op.table])
     for key in ("norm1", "norm2"):
         weight, bias = getattr(op, key)
@@ -48,7 +50,9 @@ def _act(act: Act | ElasticAct, channels: int, tensors: Tensors) -> dict[str, An
         return made | {"lowest": lowest, "highest": highest, "step": act.step, "offset": act.offset}
     if act.scale == "mean":
         return made | {"mean": True}
-    return made | ({"scales": _floats(vector(act.scale, channels, tensors))} if isinstance(act.scale, str) else {"scale": act.scale})
+    return made | (
+        {"scales": _floats(vector(act.scale, channels, tensors))} if isinstance(act.scale, str) else {"scale": act.scale}
+    )
 
 
 def _floats(values: Any) -> Any:

@@ -256,7 +256,9 @@ def test_plans_that_do_not_fit_are_refused() -> None:
         lambda plan: plan.segments.append(1),
         lambda plan: plan.stages.pop(),
         lambda plan: next(s for s in plan.stages if s.get("sinks"))["sinks"][0].update(highest=300),
-        lambda plan: next(s for s in plan.stages if s.get("sinks"))["sinks"][0].update(highest=4),  # more than its reader counts on
+        lambda plan: next(s for s in plan.stages if s.get("sinks"))["sinks"][0].update(
+            highest=4
+        ),  # more than its reader counts on
     ]
     for number, change in enumerate(changes):
         with pytest.raises(Exception, match="fit|found|expected") as fault:
