@@ -11,7 +11,8 @@ namespace {
 // Pixels behind a row's end that hold padding too: the last group of columns of a Winograd kernel mixes them in and cancels
 // them again, exactly only for values that may occur.
 constexpr int kBehind = 7;
-constexpr int kFewestColumns = 32;   // of a tile, in pixels of the picture
+// Of a tile, in pixels of the picture and of the largest map: narrower ones make too many columns twice.
+constexpr int kFewestColumns = 32, kFewestEnlarged = 128;
 constexpr int64_t kMostBytes = int64_t{1} << 46;
 
 int up_to(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
@@ -167,9 +168,11 @@ class Scheduler {
         plan_whole(segment, &plan);
       } else {
         plan_rows(segment, &plan);
-        int tiles = 1;
+        int tiles = 1, factor = 1;
+        for (int s = segment.first; s < segment.end; ++s) factor = std::max(factor, graph_.stages[static_cast<size_t>(s)].grid_factor);
+        const int fewest = std::max(kFewestColumns, kFewestEnlarged / factor);
         do plan_columns(segment, tiles, &plan);
-        while (plan.scratch_bytes > graph_.l2_bytes * 3 / 4 && out_.width / ++tiles >= kFewestColumns);
+        while (plan.scratch_bytes > graph_.l2_bytes * 3 / 4 && out_.width / ++tiles >= fewest);
       }
       out_.scratch_bytes = std::max(out_.scratch_bytes, plan.scratch_bytes);
       out_.segments.push_back(std::move(plan));
