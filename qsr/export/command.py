@@ -13,7 +13,7 @@ from qsr.data.image import read_rgb
 from qsr.errors import FormatError, OptionsError
 from qsr.export.lower import Lowered, Precision, Tail, lower
 from qsr.export.pictures import calibration, picture_files
-from qsr.export.prepare import TAIL_BITS, Cost, fixed_choices, is_dynamic, quantized_tail
+from qsr.export.prepare import TAIL_BITS, Cost, fixed_choices, is_dynamic, quantized_tail, rounding_cost
 from qsr.export.sizes import Sizes, layers, sizes
 from qsr.export.verify import verify
 from qsr.export.verify_report import VerifyReport
@@ -109,24 +109,22 @@ def lowered_model(model: Path, how: Packing) -> tuple[Path, Lowered]:
 
 
 def _lowered(found: Path, how: Packing) -> tuple[nn.Module, Lowered, tuple[Cost, ...]]:
+    """(the network that is in the file, its operations, what it gave up)."""
     network, info = load_model(found, depth=how.depth)
-    network, costs = _prepared(network, how)
-    lowered = lower(network, info, how.depth, how.floats, how.tail)
-    return network, lowered, costs
-
-
-def _prepared(network: nn.Module, how: Packing) -> tuple[nn.Module, tuple[Cost, ...]]:
     costs: list[Cost] = []
-    if not is_dynamic(network) and how.tail not in TAIL_BITS:
-        return network, ()
-    pictures = calibration(how.calibration, network.scale)
-    if is_dynamic(network):
+    in_codes, half = how.tail in TAIL_BITS, "fp16" in (how.tail, how.floats)
+    dynamic = is_dynamic(network)
+    pictures = calibration(how.calibration, network.scale) if dynamic or in_codes or half else None
+    if pictures is not None and dynamic:
         network, cost = fixed_choices(network, pictures)
         costs.append(cost)
-    if how.tail in TAIL_BITS:
+    if pictures is not None and in_codes:
         network, cost = quantized_tail(network, how.tail, pictures)
         costs.append(cost)
-    return network, tuple(costs)
+    lowered = lower(network, info, how.depth, how.floats, how.tail)
+    if pictures is not None and half:
+        costs.append(rounding_cost(network, lowered.rounded, pictures))
+    return network, lowered, tuple(costs)
 
 
 def _coded_layers(lowered: Lowered) -> int:

@@ -7,6 +7,7 @@ that torch runs: it can be measured against the one before, and the file compare
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -88,6 +89,21 @@ def quantized_tail(network: nn.Module, tail: Tail, pictures: Calibration) -> tup
             network.get_submodule(name).bias += error
     psnr = [pictures.psnr(one, network.scale) for one in (before, network)]
     return network, Cost(f"tail at w{w_bits}a{a_bits} ({', '.join(names)})", psnr[0], psnr[1], len(pictures.lr))
+
+
+def with_rounded(network: nn.Module, rounded: Mapping[str, Tensor]) -> nn.Module:
+    """A copy with the weights that a file stores as float16 (Lowered.rounded), in eval mode."""
+    network = copy.deepcopy(network).eval()
+    with torch.no_grad():
+        for name, weight in rounded.items():
+            network.get_submodule(name).weight.copy_(weight)
+    return network
+
+
+def rounding_cost(network: nn.Module, rounded: Mapping[str, Tensor], pictures: Calibration) -> Cost:
+    """Of storing weights as float16."""
+    psnr = [pictures.psnr(one, network.scale) for one in (network, with_rounded(network, rounded))]
+    return Cost(f"{len(rounded)} layers stored as float16", psnr[0], psnr[1], len(pictures.lr))
 
 
 def tail_layers(network: nn.Module) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ bytes of pictures that the runtime upscales, against torch's fake-quantized netw
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from qsr.export.alike import run_alike
 from qsr.export.builder import Array
 from qsr.export.lower import Lowered
 from qsr.export.pictures import Picture, as_bytes, as_input, centre
+from qsr.export.prepare import with_rounded
 from qsr.export.sizes import layers, sizes
 from qsr.export.verify_report import Agreement, LayerCheck, VerifyReport
 from qsr.quant import QConv2d, QLinear
@@ -48,10 +48,7 @@ def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[
     crops = [centre(picture, SMALL_SIDE if attention else PICTURE_SIDE) for picture in pictures]
     if not crops:
         raise OptionsError("nothing to verify with: no picture was given")
-    network = copy.deepcopy(network).eval()
-    with torch.no_grad():
-        for name, weight in lowered.rounded.items():  # float16 in the file: the network that is compared has the same
-            network.get_submodule(name).weight.copy_(weight)
+    network = with_rounded(network, lowered.rounded)  # a copy
     model = load(path)
     depths = [program.depth for program in lowered.header.programs]
     with torch.inference_mode():

@@ -65,10 +65,10 @@ def test_tails(experiment: Path, tmp_path: Path, folder: Path, tail) -> None:
     assert outcome.sizes.file < plain.sizes.file
     header, _ = read(outcome.path)
     assert header.network["tail"] == tail
-    assert [cost.what.split(" (")[0] for cost in outcome.costs] == (
-        [] if tail == "fp16" else [f"tail at {tail.replace('int8', 'w8a8')}"]
-    )
-    assert ("dB" in outcome.text()) == bool(outcome.costs)
+    expected = {"fp16": "3 layers stored as float16", "int8": "tail at w8a8"}.get(tail, f"tail at {tail}")
+    assert [cost.what.split(" (")[0] for cost in outcome.costs] == [expected]
+    assert "dB" in outcome.text()
+    assert not plain.costs
     assert json.loads(json.dumps(outcome.to_json()))["verify"]["passed"]
 
 

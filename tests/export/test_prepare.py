@@ -10,7 +10,7 @@ from torch import nn
 from qsr.errors import OptionsError
 from qsr.export.lower import lower
 from qsr.export.pictures import Calibration
-from qsr.export.prepare import Cost, fixed_choices, is_dynamic, quantized_tail, tail_layers
+from qsr.export.prepare import Cost, fixed_choices, is_dynamic, quantized_tail, rounding_cost, tail_layers, with_rounded
 from qsr.quant import is_calibrated, quantizers
 from qsr.quant.bam import BAM
 from qsr.quant.cadyq import CADyQ
@@ -120,3 +120,15 @@ def test_choices_are_fixed_to_the_most_frequent(trained, pictures: Calibration) 
 def test_cost_in_words() -> None:
     assert Cost("tail", 30.0, 29.9, 6).text() == "tail: 30.000 dB -> 29.900 dB (-0.100) on 6 calibration pictures"
     assert Cost("tail", 30.0, 29.9, 6).to_json()["after"] == 29.9
+
+
+def test_float16_costs_what_the_rounded_weights_cost(trained, pictures: Calibration) -> None:
+    network, info = trained("srresnet", {})
+    rounded = lower(network, info, tail="fp16").rounded
+    assert set(rounded) == {"conv_first", "upsample.0", "conv_last"}
+    copied = with_rounded(network, rounded)
+    assert torch.equal(copied.conv_last.weight, rounded["conv_last"])
+    assert not torch.equal(network.conv_last.weight, rounded["conv_last"])
+    cost = rounding_cost(network, rounded, pictures)
+    assert (cost.before, cost.after) == (pictures.psnr(network, 2), pictures.psnr(copied, 2))
+    assert cost.what == "3 layers stored as float16"
