@@ -4,6 +4,7 @@
 #include <new>
 
 #include "base/checked.h"
+#include "base/poison.h"
 
 namespace qsr {
 namespace {
@@ -204,7 +205,7 @@ class Scheduler {
       Rows& place = out_.whole[m];
       place.capacity = static_cast<int>(rows);
       place.row_bytes = use.dense ? 4 * static_cast<size_t>(columns * map.channels) : row_bytes(map, static_cast<int>(columns) + use.pad_left + use.pad_right);
-      const size_t size = round_up(place.row_bytes * static_cast<size_t>(rows) + 128, 64);
+      const size_t size = round_up(place.row_bytes * static_cast<size_t>(rows) + kBehindMap, 64) + kRedZone;
       if (use.replaces >= 0) continue;  // below
       size_t at = 0;
       for (bool moved = true; moved;) {
@@ -212,7 +213,7 @@ class Scheduler {
         for (int other : placed) {
           const MapUse& its = graph_.uses[static_cast<size_t>(other)];
           const Rows& there = out_.whole[static_cast<size_t>(other)];
-          const size_t end = round_up(there.offset + there.row_bytes * static_cast<size_t>(there.capacity) + 128, 64);
+          const size_t end = round_up(there.offset + there.row_bytes * static_cast<size_t>(there.capacity) + kBehindMap, 64) + kRedZone;
           if (its.last_segment < use.first_segment || use.last_segment < its.first_segment || end <= at || there.offset >= at + size) continue;
           at = end;
           moved = true;
@@ -233,9 +234,9 @@ class Scheduler {
 
   void plan_whole(const Segment& segment, SegmentPlan* plan) {
     const Stage& stage = graph_.stages[static_cast<size_t>(segment.first)];
-    if (stage.spec.swin) plan->work_bytes = round_up(stage.spec.swin->scratch_bytes(), 64);
+    if (stage.spec.swin) plan->work_bytes = round_up(stage.spec.swin->scratch_bytes(), 64) + kRedZone;
     plan->scratch_bytes = plan->work_bytes;
-    if (stage.spec.kind == Kind::kMean) out_.line_bytes = std::max(out_.line_bytes, round_up(8 * static_cast<size_t>(stage.grid_factor * out_.height), 64));
+    if (stage.spec.kind == Kind::kMean) out_.line_bytes = std::max(out_.line_bytes, round_up(8 * static_cast<size_t>(stage.grid_factor * out_.height), 64) + kRedZone);
   }
 
   void plan_rows(const Segment& segment, SegmentPlan* plan) {
@@ -287,7 +288,7 @@ class Scheduler {
       }
       plan->tiles.push_back(std::move(tile));
     }
-    plan->work_bytes = round_up(work, 64);
+    plan->work_bytes = round_up(work, 64) + kRedZone;
     size_t at = plan->work_bytes;
     for (size_t m = 0; m < plan->rings.size(); ++m) {
       Rows& ring = plan->rings[m];
@@ -295,7 +296,7 @@ class Scheduler {
       const MapUse& use = graph_.uses[m];
       ring.offset = at;
       ring.row_bytes = row_bytes(graph_.maps[m], widest[m] + use.pad_left + use.pad_right);
-      at += ring.row_bytes * static_cast<size_t>(ring.capacity);
+      at += ring.row_bytes * static_cast<size_t>(ring.capacity) + kRedZone;
     }
     plan->scratch_bytes = round_up(at + 64, 64);
   }

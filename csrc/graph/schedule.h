@@ -14,6 +14,8 @@
 
 namespace qsr {
 
+constexpr size_t kBehindMap = 128;  // bytes behind a whole map that may be read
+
 // What is known of a map whatever the picture's size.
 struct MapUse {
   int maker = -1;                 // stage; the first, of a map that Swin layers change in place

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/poison.h"
+
 namespace qsr {
 namespace {
 
@@ -116,6 +118,7 @@ Status make_conv(const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {
   for (int pixels = 1; pixels <= stage->chunk; ++pixels) {
     stage->kernel_scratch = std::max(stage->kernel_scratch, round_up(stage->kernel->scratch_bytes(conv, pixels), 64));
   }
+  stage->kernel_scratch += kRedZone;
 
   stage->packed = Buffer::zeros(stage->kernel->packed_bytes(conv) + 64);
   const size_t row = (static_cast<size_t>(stage->chunk + conv.kw + kSlackPixels) + kSlackPixels) * conv.pixel_bytes() + 64;
@@ -135,7 +138,7 @@ Status make_conv(const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {
 size_t Stage::acc_bytes() const noexcept {
   if (spec.kind != Kind::kConv) return 0;
   // an epilogue may read 16 sums behind its last one
-  return round_up(4 * static_cast<size_t>(tile_rows) * static_cast<size_t>(chunk) * spec.conv.c_out_padded() + 128, 64);
+  return round_up(4 * static_cast<size_t>(tile_rows) * static_cast<size_t>(chunk) * spec.conv.c_out_padded() + 128, 64) + kRedZone;
 }
 
 size_t Stage::scratch_bytes() const noexcept {

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "base/poison.h"
+
 namespace qsr {
 namespace {
 
@@ -53,8 +55,9 @@ void Task::run(int64_t number) noexcept {
   }
 }
 
-// Where the rows of every map are that this segment touches.
+// Where the rows of every map are that this segment touches. Of the scratch, only line buffers may be touched from here on.
 void Task::place() noexcept {
+  poison(scratch_, run_.schedule.scratch_bytes);
   const auto locate = [&](int map) {
     const MapUse& use = graph_.uses[static_cast<size_t>(map)];
     const Rows& ring = plan_.rings[static_cast<size_t>(map)];
@@ -62,6 +65,7 @@ void Task::place() noexcept {
       views_[map] = run_.whole(map);
       return;
     }
+    unpoison(scratch_ + ring.offset, ring.row_bytes * static_cast<size_t>(ring.capacity));
     const int up = graph_.stages[static_cast<size_t>(use.maker)].up;
     views_[map] = {scratch_ + ring.offset, ring.row_bytes, pixel_bytes(spec(map)), ring.capacity,
                    tile_->grid[local(use.maker)].first * up - use.pad_left};
@@ -74,7 +78,22 @@ void Task::place() noexcept {
   }
 }
 
+// Under AddressSanitizer: the part of the scratch before the line buffers is open to what this stage keeps there.
+void Task::fence(const Stage& stage) noexcept {
+  if (kRedZone == 0) return;
+  if (stage.spec.kind != Kind::kConv) {
+    unpoison(scratch_, plan_.work_bytes - kRedZone);  // one row of kBilinear
+    return;
+  }
+  poison(scratch_, plan_.work_bytes);
+  const size_t acc = stage.acc_bytes(), vectors = acc + stage.kernel_scratch;
+  unpoison(scratch_, acc - kRedZone);
+  unpoison(scratch_ + acc, stage.kernel_scratch - kRedZone);
+  unpoison(scratch_ + vectors, stage.scratch_bytes() - vectors);
+}
+
 void Task::step(const Stage& stage, int s, int first) noexcept {
+  fence(stage);
   const Range asked = band_->asked[local(s)];
   rows_ = {std::max(first, asked.first), std::min(first + stage.tile_rows, asked.end)};
   columns_ = tile_->asked[local(s)];

@@ -42,6 +42,7 @@ class Task {
 
  private:
   void place() noexcept;
+  void fence(const Stage& stage) noexcept;
   void step(const Stage& stage, int s, int first) noexcept;
   void conv(const Stage& stage, Range grid, int first) noexcept;
   void store(const Stage& stage, const uint8_t* acc, int y, int x, int pixels) noexcept;

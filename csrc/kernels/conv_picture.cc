@@ -4,26 +4,40 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
+
+#include "base/poison.h"
 
 namespace qsr {
 namespace {
 
-// Memory that notices when somebody wrote behind its end.
+// Memory that notices when somebody wrote before or behind it: also from assembly, which AddressSanitizer does not see into.
+// Under AddressSanitizer the guards are poisoned as well, and reading them is noticed.
 struct Aligned {
   static constexpr size_t kGuard = 64;
   static constexpr uint8_t kMark = 0x5a;
 
-  explicit Aligned(size_t size) : count(size), data(std::aligned_alloc(64, round_up(size, 64) + kGuard)) {
-    if (data) std::memset(bytes() + count, kMark, kGuard);
+  explicit Aligned(size_t size) : count(size), whole(std::aligned_alloc(64, round_up(size, 64) + 2 * kGuard)) {
+    if (!whole) return;
+    data = static_cast<uint8_t*>(whole) + kGuard;
+    for (uint8_t* guard : {data - kGuard, data + count}) {
+      std::memset(guard, kMark, kGuard);
+      poison(guard, kGuard);
+    }
   }
-  ~Aligned() { std::free(data); }
+  ~Aligned() { std::free(whole); }
   Aligned(const Aligned&) = delete;
   Aligned& operator=(const Aligned&) = delete;
-  uint8_t* bytes() const noexcept { return static_cast<uint8_t*>(data); }
-  bool intact() const noexcept { return std::count(bytes() + count, bytes() + count + kGuard, kMark) == kGuard; }
+  uint8_t* bytes() const noexcept { return data; }
+  bool intact() const noexcept {
+    for (const uint8_t* guard : {data - kGuard, data + count}) {
+      unpoison(guard, kGuard);
+      if (std::count(guard, guard + kGuard, kMark) != kGuard) return false;
+    }
+    return true;
+  }
   size_t count;
-  void* data;
+  void* whole;
+  uint8_t* data = nullptr;
 };
 
 void store_pixel(const RowConv& conv, const void* activations, size_t pixel, uint8_t* target) noexcept {
@@ -67,13 +81,13 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
   const size_t row_bytes = round_up((columns + kSlackPixels) * stride + 64, 64) + stride;  // rows start at any pixel of a cache line
   const size_t row_count = static_cast<size_t>(tiles * kernel.tile_rows + conv.kh - 1);
   const size_t sum_row = round_up(static_cast<size_t>(width), 16) * padded;
-  const Aligned rows(row_count * row_bytes), packed(kernel.packed_bytes(conv));
+  const Aligned rows((row_count - 1) * row_bytes + (columns + kSlackPixels) * stride + 64), packed(kernel.packed_bytes(conv));
   const Aligned acc(4 * sum_row * static_cast<size_t>(kernel.tile_rows)), scratch(kernel.scratch_bytes(conv, width));
   const Aligned taps(4 * padded * static_cast<size_t>(conv.kh * conv.kw));
   if (!rows.data || !packed.data || !acc.data || !scratch.data || !taps.data) return failure(Code::kArgument, "out of memory");
 
   // slack, sums and scratch may hold anything: here not-a-number, 255 and -1
-  std::memset(rows.data, 0xff, row_count * row_bytes);
+  std::memset(rows.data, 0xff, rows.count);
   for (size_t row = 0; row < row_count; ++row) std::memset(rows.bytes() + row * row_bytes, conv.zero(), columns * stride);
   std::memset(acc.data, 0xff, 4 * sum_row * static_cast<size_t>(kernel.tile_rows));
   std::memset(scratch.data, 0xff, kernel.scratch_bytes(conv, width));
@@ -85,7 +99,7 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
     }
   }
   kernel.pack(conv, weights, packed.data);
-  if (conv.input == Input::kBits) tap_sums(conv, static_cast<const int16_t*>(weights), static_cast<int32_t*>(taps.data));
+  if (conv.input == Input::kBits) tap_sums(conv, static_cast<const int16_t*>(weights), reinterpret_cast<int32_t*>(taps.data));
 
   const uint8_t* pointers[15 + kMaxTileRows];
   *seconds = 1e9;
@@ -105,14 +119,14 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
           uint8_t* to = static_cast<uint8_t*>(out) + 4 * at;
           std::memcpy(to, from, 4 * static_cast<size_t>(conv.c_out));
           if (conv.input == Input::kBits) {
-            take_off(conv, static_cast<const int32_t*>(taps.data), y, x, height, width, reinterpret_cast<int32_t*>(to));
+            take_off(conv, reinterpret_cast<const int32_t*>(taps.data), y, x, height, width, reinterpret_cast<int32_t*>(to));
           }
         }
       }
     }
     *seconds = std::min(*seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  if (!packed.intact() || !acc.intact() || !scratch.intact()) return failure(Code::kArgument, "%s wrote behind its memory", kernel.name);
+  if (!rows.intact() || !packed.intact() || !acc.intact() || !scratch.intact() || !taps.intact()) return failure(Code::kArgument, "%s wrote beside its memory", kernel.name);
   return {};
 }
 
