@@ -60,7 +60,7 @@ class Plan:
     codes: list[tuple[int, int]]
 
 
-def make_plan(header: PackedHeader, tensors: Tensors, program: Program, convs: int = 2, apart: bool = False) -> Plan:
+def make_plan(header: PackedHeader, tensors: Tensors, program: Program, convs: int = 1, apart: bool = False) -> Plan:
     """Lower one program of a checked file. convs: about so many run in one segment. apart: every stage on its own."""
     planner = _Planner(header, tensors, program)
     planner.run()
