@@ -179,7 +179,7 @@ def test_half_precision_where_asked_for(trained, backbone: str) -> None:
 
 
 def test_the_network_is_left_as_it_is(trained) -> None:
-    network, info = trained("srresnet", {"method": "bam", "w_bits": 1, "a_bits": 1}, (4, 2))
+    network, info = trained("srresnet", {"method": "bam", "w_bits": 1, "a_bits": 1}, (4, 2, 1))
     set_depth(network, 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
