@@ -47,13 +47,15 @@ def agree(codes: np.ndarray, bits: int, signed: bool) -> None:
         np.testing.assert_array_equal(back, codes)
 
 
+@settings(max_examples=1000)
 @given(coded())
 def test_backends_agree_and_round_trip(case: tuple[np.ndarray, int, bool]) -> None:
+    """K4."""
     agree(*case)
 
 
 @pytest.mark.nightly
-@settings(max_examples=20_000)
+@settings(max_examples=100_000)
 @given(coded())
 def test_backends_agree_and_round_trip_long(case: tuple[np.ndarray, int, bool]) -> None:
     agree(*case)

@@ -95,6 +95,7 @@ def shapes(rng: np.random.Generator) -> Iterator[tuple[int, int, int, int]]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sides", SIDES, ids=str)
 def test_remainders_of_channels_and_pixels(name: str, sides: tuple[int, int]) -> None:
+    """K1."""
     print("seed", seed := sum(name.encode()) + sides[0])
     rng, choices, ran = np.random.default_rng(seed), ranges_of(name), 0
     for c_in, c_out, height, width in shapes(rng):
@@ -114,8 +115,29 @@ def test_remainders_of_channels_and_pixels(name: str, sides: tuple[int, int]) ->
         pytest.skip(f"{name} leaves {sides[0]}x{sides[1]} to other kernels")
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", NAMES)
+def test_k1_every_pair_of_channels(name: str) -> None:
+    """K1 in full: every number of channels in with every number out, codes of every range, widths that are not chosen."""
+    print("seed", seed := int(np.random.default_rng().integers(2**32)))
+    rng, choices = np.random.default_rng(seed), ranges_of(name)
+    for c_in, c_out, sides in itertools.product(CHANNELS, CHANNELS, SIDES):
+        height, width = int(rng.integers(1, 10)), int(rng.integers(1, 70))
+        for ranges in accepted(name, c_in, c_out, sides, choices)[:: max(1, len(choices) // 5)]:
+            if ranges:
+                picture, weights = (
+                    codes(rng, name, (height, width, c_in), *ranges[:2]),
+                    codes(rng, name, (c_out, c_in, *sides), *ranges[2:]),
+                )
+            else:
+                picture = rng.standard_normal((height, width, c_in)).astype(np.float32)
+                weights = rng.standard_normal((c_out, c_in, *sides)).astype(np.float32)
+            check(name, picture, weights, ranges)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_all_codes_and_their_extremes(name: str) -> None:
+    """K1, K2: all ranges of codes, with activations and weights at their ends."""
     if KERNELS[name]["input"] == "float":
         pytest.skip("floats have no codes")
     print("seed", seed := sum(name.encode()))
@@ -138,6 +160,7 @@ def test_all_codes_and_their_extremes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_largest_sums_that_are_accepted(name: str) -> None:
+    """K2."""
     # a kernel's own bounds (bytes, int16 in between) are where it stops accepting more channels
     if KERNELS[name]["input"] == "float":
         pytest.skip("floats do not overflow")
@@ -159,6 +182,7 @@ def test_the_largest_sums_that_are_accepted(name: str) -> None:
 
 
 def test_sums_beyond_int32_are_refused() -> None:
+    """K2: the largest K that int32 holds, and one more."""
     name = "conv_u8s16_portable"
     most = (2**31 - 1) // (255 * 256)
     for channels in (most, most + 1):
