@@ -37,7 +37,7 @@ def quality(model, data: Path) -> dict[str, float]:
     """Mean PSNR_Y of each set that is there; pictures cropped to multiples of the scale, LR by the protocol's bicubic."""
     scores = {}
     for name in SETS:
-        files = sorted((data / name / "HR").glob("*.png"))
+        files = sorted(file for file in (data / name / "HR").glob("*") if file.suffix in (".png", ".jpg"))
         values = []
         for file in files:
             hr = read_rgb(file)

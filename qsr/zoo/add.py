@@ -6,30 +6,23 @@ The file is written anew: its tensors stay bit for bit, but its metadata loses t
 from __future__ import annotations
 
 import json
-import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-import torch
-from torch import nn
-
-from qsr.archs.modelfile import ModelInfo, find_model, load_model, read_info, read_state, save_model
+from qsr.archs.modelfile import ModelInfo, find_model, read_info, read_state, save_model
 from qsr.data.cards import find_card
 from qsr.errors import DataError, FormatError, OptionsError
 from qsr.evaluate.complexity import complexity
 from qsr.evaluate.subject import HowToRun, describe, file_hash
 from qsr.files import write_atomic
 from qsr.options import Options, from_json
-from qsr.runtime.cpu import machine
 from qsr.zoo.card import card, table
 from qsr.zoo.index import INDEX, NAME, Scores, ZooModel, digest, read_index, write_index
+from qsr.zoo.pack import pack
 
-SIDE = 128  # of the LR picture that is timed
-ROUNDS = 5
 README = """# Released models
 
 Small networks that are useful as they are; each has a card beside it. PSNR_Y in dB, in brackets above bicubic.
@@ -71,15 +64,13 @@ def add(model: Path, name: str, folder: Path, about: About | None = None, *, ove
     bicubic = _scores(about.bicubic, options.scale)[1] if about.bicubic else {}
     target = folder / f"{name}.safetensors"
     save_model(target, read_state(source), released(info))
-    network, _ = load_model(target)
     entry = replace(
         _described(name, target, info, options, about),
         protocol=protocol,
         scores=scores,
         bicubic=bicubic,
-        ms=milliseconds(network) if about.measure else None,
-        ms_of=f"LR {SIDE}x{SIDE}, float network, {torch.get_num_threads()} threads, {machine()}" if about.measure else "",
     )
+    entry = pack(entry, folder, about.measure)
     models = tuple(sorted((*(one for one in present if one.name != name), entry), key=lambda one: (one.scale, one.name)))
     write_atomic(folder / f"{name}.md", card(entry).encode())
     write_atomic(folder / "README.md", (README + table(models) + "\n").encode())
@@ -173,16 +164,3 @@ def _portable(value: Any) -> Any:
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
         return PurePosixPath(value.replace("\\", "/")).name
     return value
-
-
-@torch.inference_mode()
-def milliseconds(network: nn.Module) -> float:
-    """Median time of one (1, 3, SIDE, SIDE) picture on the CPU, after one to warm up."""
-    image = torch.zeros(1, 3, SIDE, SIDE)
-    network(image)
-    times = []
-    for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        network(image)
-        times.append(1e3 * (time.perf_counter() - begun))
-    return round(statistics.median(times), 2)

@@ -39,9 +39,11 @@ def _numbers(model: ZooModel) -> str:
     lines = [
         (
             "file",
-            f"`{model.file}`, {model.bytes / 1000:.0f} KB (weights as trained; `qsr export --packed` stores the bits)",
+            f"`{model.file}`, {model.bytes / 1000:.0f} KB: weights as trained",
         ),
         ("sha256", f"`{model.sha256}`"),
+        ("packed", f"`{model.packed}`, {model.packed_bytes / 1000:.0f} KB, tail {model.tail}" if model.packed else MISSING),
+        ("sha256 of it", f"`{model.packed_sha256}`" if model.packed else MISSING),
         ("parameters", f"{model.parameters:,}; {model.params_k:.1f} K in units of 32 bits"),
         ("operations", f"{model.ops_g:.2f} G for a 1280x720 output (docs/complexity.md, mode honest)"),
         ("time", MISSING if model.ms is None else f"{model.ms:.1f} ms ({model.ms_of})"),
@@ -118,7 +120,7 @@ def _line(model: ZooModel, names: Iterable[str]) -> tuple[str, ...]:
         model.name,
         f"x{model.scale}",
         bits,
-        f"{model.bytes / 1000:.0f}",
+        f"{(model.packed_bytes or model.bytes) / 1000:.0f}",
         f"{model.params_k:.1f}",
         f"{model.ops_g:.2f}",
         ms,

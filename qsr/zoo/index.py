@@ -33,8 +33,9 @@ class ZooModel:
 
     file: beside the index. bytes, sha256: of that file. parameters: all of them, one by one; params_k, ops_g: as
     `qsr complexity` counts in mode honest, for a 1280x720 output. scores, bicubic: set -> {"psnr_y", "ssim_y"}, only
-    what was measured. ms: one picture of `ms_of` on the machine that made the index, None where it was not measured.
-    recipe: lines of text.
+    what was measured. packed, packed_bytes, packed_sha256: of the packed file beside it, '' and 0 without one; tail: how
+    its tail is stored. ms: one picture of `ms_of` by the packed file, on the machine that made the index, None where it
+    was not measured. recipe: lines of text.
     """
 
     name: str
@@ -56,6 +57,10 @@ class ZooModel:
     protocol: str = ""
     scores: Scores = field(default_factory=dict)
     bicubic: Scores = field(default_factory=dict)
+    packed: str = ""
+    packed_bytes: int = 0
+    packed_sha256: str = ""
+    tail: str = ""
     ms: float | None = None
     ms_of: str = ""
     recipe: tuple[str, ...] = ()
@@ -82,7 +87,7 @@ class ZooModel:
             model = cls(**{**data, "recipe": tuple(data.get("recipe", ()))})
         except TypeError as fault:
             raise FormatError(f"not an entry of the index: {fault}", where=where) from fault
-        for text in (model.name, model.file):
+        for text in (model.name, model.file, *((model.packed,) if model.packed else ())):
             if not isinstance(text, str) or not NAME.fullmatch(text):
                 raise FormatError(f"found the name {text!r}, expected small letters, digits, _ . -", where=where)
         return model
