@@ -5,7 +5,7 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-KEY := $(shell cat constraints.txt setup.py pyproject.toml $$(find csrc -name '*.cc' -o -name '*.h' | sort) | cksum | tr ' ' '-')
+KEY := $(shell cat constraints.txt setup.py pyproject.toml $$(find csrc -name '*.cc' -o -name '*.h' -o -name '*.inc' | sort) | cksum | tr ' ' '-')
 step = @printf '== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
@@ -32,24 +32,29 @@ nightly: $(VENV)/.test-$(KEY)  ## the long versions of the tests
 	$(call step,pytest -m nightly)
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m nightly --timeout 3600 $(ARGS)
 
-# Under address and undefined-behaviour checks every kernel runs on buffers of exact size; under the thread checker only what
-# has threads of its own. In a copy of the tree, so that the extension in use stays. Python itself is not instrumented: the
-# checker's library is loaded first, and leaks are not looked for (the interpreter keeps much to its end on purpose).
+# Under address and undefined-behaviour checks every kernel runs on buffers of exact size with red zones between them; under the
+# thread checker only what has threads of its own. In a copy of the tree, so that the extension in use stays. Python itself is not
+# instrumented: the checker's library is loaded first, and leaks are not looked for (the interpreter keeps much to its end on
+# purpose). Under the thread checker no process forks, and its memory is not what the test of memory expects.
 sanitize: $(VENV)/.test-$(KEY)  ## the compiled code's tests under ASan and UBSan, then TSan (g++ needed; about 10 minutes)
 	@for kind in address,undefined thread; do \
-		printf '== %s\n' "$$kind"; \
-		here=build/sanitize-$${kind%%,*}; rm -rf $$here; mkdir -p $$here; \
-		cp -r qsr tests csrc options experiments setup.py pyproject.toml README.md LICENSE $$here/ && rm -f $$here/qsr/_kernels*; \
+		here=build/sanitize-$${kind%%,*}; rm -rf $$here; mkdir -p $$here/experiments; \
+		$(call say,build with $$kind checks); \
+		cp -r qsr tests csrc options setup.py pyproject.toml README.md LICENSE $$here/ && rm -f $$here/qsr/_kernels*; \
 		(cd $$here && QSR_SANITIZE=$$kind QSR_REQUIRE_KERNELS=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace) || exit 1; \
-		if [ $$kind = thread ]; then library=libtsan.so; chosen="$(SANITIZE_THREADS)"; \
-		else library=libasan.so; chosen="$(SANITIZE_MEMORY)"; fi; \
+		if [ $$kind = thread ]; then library=libtsan.so; chosen="$(SANITIZE_THREADS)"; which="$(ONLY_THREADS)"; \
+		else library=libasan.so; chosen="$(SANITIZE_MEMORY)"; which="$(ONLY_MEMORY)"; fi; \
+		$(call say,test with $$kind checks); \
 		(cd $$here && LD_PRELOAD="$$(g++ -print-file-name=$$library) $$(g++ -print-file-name=libstdc++.so)" \
 			ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS="suppressions=tests/tsan.txt" \
 			OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-			$(abspath $(BIN))/python -m pytest -q -p no:cacheprovider --timeout 1200 $$chosen) || exit 1; \
+			$(abspath $(BIN))/python -m pytest -q -p no:cacheprovider --timeout 1200 -k "$$which" $$chosen) || exit 1; \
 	done
-SANITIZE_MEMORY := tests/runtime/kernels tests/runtime/test_engine.py tests/runtime/test_extension.py
-SANITIZE_THREADS := tests/runtime/test_engine.py
+say = printf '== %s\n' "$(1)"
+SANITIZE_MEMORY := $(addprefix tests/runtime/,kernels test_engine.py test_engine_threads.py test_model.py test_extension.py packed/test_mutations.py)
+ONLY_MEMORY := not numpy
+SANITIZE_THREADS := $(addprefix tests/runtime/,test_engine_threads.py test_engine.py test_model.py)
+ONLY_THREADS := not numpy and (k6 or thread or tiles or every_instruction_set or swin)
 
 bench: $(VENV)/.run-$(KEY)  ## print what is timed, one file of benchmarks/ after the other
 	@for file in benchmarks/*.py; do printf '== %s\n' "$$file"; $(BIN)/python "$$file" || exit 1; done
