@@ -40,11 +40,7 @@ class Builder:
     def constant(self, value: NDArray[Any] | float | Sequence[int], name: str = "c") -> str:
         """An initializer; numbers become float32, lists int64. Equal constants are stored once."""
         array = (
-            value
-            if isinstance(value, np.ndarray)
-            else np.float32(value) + np.zeros((), np.float32)
-            if isinstance(value, float)
-            else np.array(value, np.int64)
+            value if isinstance(value, np.ndarray) else np.array(value, np.float32 if isinstance(value, float) else np.int64)
         )
         array = np.ascontiguousarray(array) if array.ndim else array
         key = (str(array.dtype), array.shape, array.tobytes())
