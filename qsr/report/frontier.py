@@ -25,7 +25,14 @@ from qsr.report.page_parts import number, scroller, views
 from qsr.report.svg_scatter import Point, pareto, scatter_chart, scatter_legend
 
 FORMAT = "qsr.frontier/1"
-KEYS = {"model": str, "scale": int, "engine": str, "bits": str, "ms": (int, float), "psnr": dict}
+KEYS: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "scale": int,
+    "engine": str,
+    "bits": str,
+    "ms": (int, float),
+    "psnr": dict,
+}
 OURS = "qsr"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -138,7 +139,10 @@ main()
 def test_a_signal_leaves_nothing_half_written(folder: Path, repository: Path, number: signal.Signals) -> None:
     code = CHILD.format(tests=str(repository / "tests" / "upscale"))
     where = {**os.environ, "PYTHONPATH": str(repository)}
-    child = subprocess.Popen([sys.executable, "-c", code], env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a shell in the background has its children ignore Ctrl-C; this one has to hear it
+    hearing = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child = subprocess.Popen([sys.executable, "-c", code], env=where, text=True, preexec_fn=hearing, **pipes)
     assert child.stdout
     assert child.stdout.readline() == "begun\n"
     time.sleep(0.05)
