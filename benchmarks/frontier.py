@@ -20,11 +20,11 @@ import numpy as np
 
 from qsr.bench import peers, twin
 from qsr.bench.measure import interleaved
-from qsr.bench.run import parse_size
 from qsr.bench.torch_twin import TorchTwin
 from qsr.data.image import read_rgb
 from qsr.data.resize import degrade, modcrop
 from qsr.evaluate.metrics import psnr
+from qsr.quantities import picture_size
 from qsr.report.frontier import markdown, read_frontier
 from qsr.runtime.cpu import cpu_name
 from qsr.runtime.model import load
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seconds", type=float, default=60.0, help="per scale")
     asked = parser.parse_args()
-    width, height = parse_size(asked.size)
+    width, height = picture_size(asked.size)
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     x = np.ascontiguousarray((picture.astype(np.float32) / np.float32(255)).transpose(2, 0, 1)[None])
     rows, versions = [], {}

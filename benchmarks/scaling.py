@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from qsr.bench import peers
-from qsr.bench.run import Settings, bench, parse_size
+from qsr.bench.run import Settings, bench
+from qsr.quantities import picture_size
 from qsr.runtime.cpu import cpu_name
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     print(f"{asked.model.name} on {cpu_name()}; median ms (ms per megapixel of input)")
     for threads in sorted({1, cores}):
         for size in asked.sizes.split(","):
-            settings = Settings(size=parse_size(size), threads=threads, against=engines, seconds=asked.seconds)
+            settings = Settings(size=picture_size(size), threads=threads, against=engines, seconds=asked.seconds)
             found = bench(asked.model, settings)
             pixels = settings.size[0] * settings.size[1] / 1e6
             cells = [f"{name} {timing.median:.1f} ({timing.median / pixels:.0f})" for name, timing in found.timings.items()]

@@ -16,7 +16,6 @@ from qsr.bench import peers, twin
 from qsr.bench.layers import LayerTime, layer_times
 from qsr.bench.measure import Timing, interleaved
 from qsr.bench.torch_twin import TorchTwin
-from qsr.errors import OptionsError
 from qsr.runtime.cpu import cpu_name
 from qsr.runtime.model import Model, load
 
@@ -43,8 +42,7 @@ class Settings:
 class Bench:
     """What was measured. timings: by rival, ours first; names say engine, version and precision.
 
-    differences: largest difference, in grey levels, of each float twin's engine from the others' picture is not kept: the
-    twins' pictures mean nothing.
+    macs: of one run at `size`. failed: why, by engine that could not run the twin.
     """
 
     model: str
@@ -73,14 +71,6 @@ class Bench:
             "failed": self.failed,
             "layers": [layer.to_json() for layer in self.layers],
         }
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of `320x180`. Raises OptionsError."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and 1 <= int(part) <= 65536 for part in parts):
-        raise OptionsError(f"found {text!r}, expected WIDTHxHEIGHT, for instance 320x180", where="--size")
-    return int(parts[0]), int(parts[1])
 
 
 def bench(path: Path, settings: Settings, note: Callable[[str], None] = lambda _: None) -> Bench:

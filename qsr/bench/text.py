@@ -11,7 +11,7 @@ def table(bench: Bench) -> str:
     width, height = bench.size
     head = (
         f"{bench.model}: {bench.file_bytes:,} bytes, x{bench.scale}, {bench.macs / 1e9:.1f} GMAC at {width}x{height}\n"
-        f"{bench.cpu}, {bench.threads} thread{'s' if bench.threads > 1 else ''}, "
+        f"{bench.cpu}, {counted(bench.threads)}, "
         f"{bench.timings[OURS].rounds} interleaved rounds\n"
     )
     names = max(len(name) for name in (*bench.timings, *bench.failed, "engine"))
@@ -24,6 +24,18 @@ def table(bench: Bench) -> str:
     if bench.layers:
         lines += ["", layer_table(bench.layers)]
     return "\n".join(lines)
+
+
+def sentence(bench: Bench) -> str:
+    """One line: ours and, of every rival that ran, how many times as long it takes."""
+    width, height = bench.size
+    ours = f"{bench.timings[OURS].median:.1f} ms for {width}x{height} on {counted(bench.threads)}"
+    rivals = [f"{name} {timing.ratio:.1f} times as long" for name, timing in bench.timings.items() if name != OURS]
+    return "; ".join((ours, *rivals))
+
+
+def counted(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
 def layer_table(layers: tuple[LayerTime, ...]) -> str:

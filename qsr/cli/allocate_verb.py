@@ -18,7 +18,7 @@ def command(
     ] = None,
     ms_table: Annotated[Path | None, typer.Option("--ms-table", help="JSON of measured milliseconds (docs/ptq.md).")] = None,
     like: Annotated[str | None, typer.Option(help="At most the parameters and operations of uniform bits, e.g. w4a4.")] = None,
-    size: Annotated[str | None, typer.Option(help="LR input, HEIGHTxWIDTH; default: that of a 1280x720 output.")] = None,
+    size: Annotated[str | None, typer.Option(help="LR input, WIDTHxHEIGHT; default: that of a 1280x720 output.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="YAML file with the rules.")] = Path("allocation.yml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -31,11 +31,11 @@ def command(
     from qsr.archs.modelfile import read_info
     from qsr.cli.console import open_console
     from qsr.errors import FormatError, OptionsError
-    from qsr.evaluate.complexity_depth import amount, image_size
     from qsr.files import write_atomic
     from qsr.options import from_json
     from qsr.ptq.allocate import Budget, allocate, uniform_budget
     from qsr.ptq.sensitivity import Sensitivity
+    from qsr.quantities import amount, picture_size
 
     def read(path: Path) -> dict:
         try:
@@ -45,7 +45,7 @@ def command(
 
     options = from_json(read_info(target).options)
     found = Sensitivity.from_json(read(sensitivity), str(sensitivity))
-    height, width = image_size(size) if size else (None, None)
+    width, height = picture_size(size) if size else (None, None)
     given = {"params": ("--params-max", params_max), "ops": ("--ops-max", ops_max), "ms": ("--ms-max", ms_max)}
     limits = {name: amount(text, option) for name, (option, text) in given.items() if text is not None}
     if like is not None:

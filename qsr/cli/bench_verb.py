@@ -23,12 +23,13 @@ def command(
     import json
 
     from qsr.bench import peers
-    from qsr.bench.run import Settings, bench, parse_size
+    from qsr.bench.run import Settings, bench
     from qsr.bench.text import table
+    from qsr.quantities import picture_size
     from qsr.upscale.choose import find_model
 
     settings = Settings(
-        parse_size(size), threads, depth, tuple(peers.wanted(against)) if against else (), rounds, seconds, per_layer
+        picture_size(size), threads, depth, tuple(peers.wanted(against)) if against else (), rounds, seconds, per_layer
     )
     found = bench(find_model(model), settings, lambda line: typer.echo(f"{line} ...", err=True))
     typer.echo(json.dumps(found.to_json(), indent=1) if as_json else table(found))

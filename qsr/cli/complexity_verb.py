@@ -14,7 +14,7 @@ def command(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key of the option file.")] = None,
     mode: Annotated[str, typer.Option(help="honest, deck-quantsr or deck-frb (the papers' tables).")] = "honest",
     depth: Annotated[int | None, typer.Option(help="Sub-network of a depth-dynamic network.")] = None,
-    size: Annotated[str | None, typer.Option(help="LR input, HEIGHTxWIDTH; default depends on the mode.")] = None,
+    size: Annotated[str | None, typer.Option(help="LR input, WIDTHxHEIGHT; default depends on the mode.")] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="One row per layer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -24,8 +24,9 @@ def command(
     from qsr.cli.console import open_console
     from qsr.errors import OptionsError
     from qsr.evaluate.complexity import Mode, complexity
-    from qsr.evaluate.complexity_depth import described, image_size
+    from qsr.evaluate.complexity_depth import described
     from qsr.options import load
+    from qsr.quantities import picture_size
 
     if target is not None and opt is None:
         options, order = described(target)
@@ -33,7 +34,7 @@ def command(
         options, order = load(opt, settings or ()).options, None
     else:
         raise OptionsError("found no or two things to count, expected an experiment, a model file or -opt FILE")
-    height, width = image_size(size) if size else (None, None)
+    width, height = picture_size(size) if size else (None, None)
     report = complexity(options, cast(Mode, mode), depth, height, width, order)
     if as_json:
         import json

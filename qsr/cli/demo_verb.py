@@ -12,7 +12,9 @@ def command(
     opt: Annotated[Path | None, typer.Option("-opt", "--opt", help="Another option file than options/demo.yml.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override a key, e.g. train.total_iter=200.")] = None,
 ) -> None:
-    """Train, evaluate and look: five minutes on two cores, no download."""
+    """Train, evaluate, pack, look and time: five minutes on two cores, no download."""
+    from qsr.bench.run import Settings, bench
+    from qsr.bench.text import sentence
     from qsr.cli.console import open_console
     from qsr.options.ready import ready_file
     from qsr.report.tables import small_table
@@ -24,8 +26,10 @@ def command(
     verdict = "above" if result.gain >= 0 else "below"
     console.print(f"The quantized network is {abs(result.gain):.2f} dB {verdict} bicubic on pictures that it never saw.")
     packed = result.exported
+    speed = bench(packed.path, Settings(against=("torch",), seconds=5.0))
     console.print(
         f"Packed file         {packed.path}: {packed.sizes.file:,} bytes; the float model file has {packed.model_bytes:,}\n"
+        f"Speed               {sentence(speed)}\n"
         f"Upscaled picture    {result.picture}\n"
         f"Zoomed comparison   {result.crops}\n"
         "Try next\n"

@@ -17,7 +17,7 @@ def command(
     ms_max: Annotated[
         str | None, typer.Option("--ms-max", help="At most so many milliseconds in torch, on this machine.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help="LR input, HEIGHTxWIDTH; default: that of a 1280x720 output.")] = None,
+    size: Annotated[str | None, typer.Option(help="LR input, WIDTHxHEIGHT; default: that of a 1280x720 output.")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Measure milliseconds without limiting them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -26,11 +26,12 @@ def command(
 
     from qsr.cli.console import open_console
     from qsr.errors import OptionsError
-    from qsr.evaluate.complexity_depth import Budget, amount, choose, image_size
+    from qsr.evaluate.complexity_depth import Budget, choose
+    from qsr.quantities import amount, picture_size
 
     given = {"params": ("--params-max", params_max), "ops": ("--ops-max", ops_max), "ms": ("--ms-max", ms_max)}
     budget = Budget(**{name: amount(text, option) for name, (option, text) in given.items() if text is not None})
-    height, width = image_size(size) if size else (None, None)
+    width, height = picture_size(size) if size else (None, None)
     choice = choose(target, budget, height, width, measure)
     if as_json:
         import json

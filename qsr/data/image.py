@@ -2,7 +2,8 @@
 
 Order of work: size from the header, refused above `MAX_PIXELS` before any pixel is decoded; the container walked
 (formats.py); then the decode. What the caller gets:
-  - pixels as stored: EXIF rotation and ICC profiles are not applied, as in every published SR pipeline;
+  - pixels as stored: EXIF rotation and ICC profiles are not applied, as in every published SR pipeline
+    (of TIFF alone Pillow turns the pixels itself while it decodes, and tells nobody);
   - `read_rgb`: grey is replicated, a palette expanded, alpha dropped (not blended), CMYK converted,
     16 bit rounded to 8 by x / 257; `read_image` keeps depth and alpha;
   - of a multi-page TIFF, the first page.

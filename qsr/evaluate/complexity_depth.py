@@ -7,7 +7,6 @@ all of them, median of the rounds.
 from __future__ import annotations
 
 import math
-import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -24,33 +23,6 @@ from qsr.errors import OptionsError
 from qsr.evaluate.complexity import ComplexityReport, complexity
 from qsr.options import from_json
 from qsr.options.schema import Options
-
-AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)\s*", re.IGNORECASE)
-POWERS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-
-
-def amount(text: str, option: str) -> float:
-    """A number with an optional K, M, G or T; OptionsError naming `option` otherwise.
-
-    >>> amount("250K", "--params-max"), amount("1.5g", "--ops-max")
-    (250000.0, 1500000000.0)
-    """
-    match = AMOUNT.fullmatch(text)
-    if match is None:
-        raise OptionsError(f"found {text!r}, expected a number, with K, M, G or T if you like (250K)", where=option)
-    return float(match[1]) * POWERS[match[2].upper()]
-
-
-def image_size(text: str, option: str = "--size") -> tuple[int, int]:
-    """(height, width) of `HxW`, each at least 1.
-
-    >>> image_size("180x320")
-    (180, 320)
-    """
-    match = re.fullmatch(r"\s*([1-9]\d*)\s*[xX]\s*([1-9]\d*)\s*", text)
-    if match is None:
-        raise OptionsError(f"found {text!r}, expected HEIGHTxWIDTH of the LR input, for instance 180x320", where=option)
-    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True)

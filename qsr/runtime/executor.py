@@ -47,9 +47,10 @@ class Executor(Protocol):
     """Runs one program."""
 
     def run(self, picture: NDArray[Any], as_bytes: bool) -> NDArray[Any]:
-        """(h, w, 3) uint8, or float32 with 1.0 for white -> (s h, s w, 3) uint8 (as_bytes) or float32, not clipped.
+        """(h, w, 3) uint8, or float32 with 1.0 for white -> (s h, s w, 3) uint8 (as_bytes) or float32.
 
         h, w: at least 1, multiples of the network's window. Bytes: clip to [0, 1], times 255, halves to even.
+        Floats: an executor may leave them as they come or clip them; `Model` clips them in any case.
         """
 
     def kernels(self) -> list[LayerKernel]:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qsr.bench import peers
-from qsr.bench.run import OURS, Settings, bench, parse_size
+from qsr.bench.run import OURS, Settings, bench
 from qsr.bench.text import table
 from qsr.cli.main import app
 from qsr.errors import EnvironmentFault, OptionsError
@@ -55,12 +55,6 @@ def test_an_engine_that_fails_is_a_line(packed: Path, monkeypatch: pytest.Monkey
     assert list(found.timings) == [OURS]
     assert "failed: RuntimeError: no such operator" in table(found)
     assert "second line" not in table(found)
-
-
-@pytest.mark.parametrize("text", ["320", "320x", "0x5", "320x180x3", "axb", "-1x5"])
-def test_sizes_are_checked(text: str):
-    with pytest.raises(OptionsError, match="WIDTHxHEIGHT"):
-        parse_size(text)
 
 
 def test_engines_are_checked(monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qsr.bench.layers import LayerTime
 from qsr.bench.measure import Timing
 from qsr.bench.run import OURS, Bench
-from qsr.bench.text import layer_table, table
+from qsr.bench.text import layer_table, sentence, table
 
 TIMINGS = {OURS: Timing(10.0, 9.0, 12.0, 7, 1.0), "peer 1.2 fp32": Timing(52.0, 50.0, 60.0, 7, 5.2)}
 LAYERS = (
@@ -30,6 +30,11 @@ def test_the_table_names_the_machine_and_the_rounds():
     assert rows[1] == ["qsr", "10.0", "9.0", "12.0", "1.00"]
     assert rows[2] == ["peer", "1.2", "fp32", "52.0", "50.0", "60.0", "5.20"]
     assert "other          failed: RuntimeError: no" in text
+
+
+def test_one_line_says_how_many_times_as_long_the_others_take():
+    assert sentence(bench()) == "10.0 ms for 320x180 on 2 threads; peer 1.2 fp32 5.2 times as long"
+    assert sentence(bench(threads=1, timings={OURS: TIMINGS[OURS]})) == "10.0 ms for 320x180 on 1 thread"
 
 
 def test_layers_end_with_their_sum():

@@ -21,3 +21,4 @@ def test_demo_says_the_number_it_got_and_where_things_are(
     named = re.search(r"Upscaled picture +(\S+)", result.output)
     assert named is not None
     assert Path(named[1]).is_file()
+    assert re.search(r"Speed +\d+\.\d ms for 320x180 on \d+ threads?; torch \S+ fp32 \d+\.\d times as long", result.output)

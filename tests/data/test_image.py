@@ -170,6 +170,15 @@ def test_cmyk_is_converted_and_exif_rotation_is_not_applied(picture):
     assert image.decode_rgb(_save(picture(8, 12), None, "JPEG", exif=turned), "e").shape == (8, 12, 3)
 
 
+def test_tiff_is_the_one_format_whose_decoder_turns_the_pixels(picture):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be seen turned by 90 degrees
+    buffer = io.BytesIO()
+    wanted = picture(4, 7)
+    Image.fromarray(wanted).save(buffer, "TIFF", exif=turned)
+    assert np.array_equal(image.decode(buffer.getvalue(), "a.tif"), np.rot90(wanted, -1))
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 5)])
 def test_small_and_odd_sizes(shape, picture, encode):
     for kind in KINDS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from qsr.archs import depth
 from qsr.archs.modelfile import ModelInfo, save_model
 from qsr.errors import OptionsError
 from qsr.evaluate.complexity import complexity
-from qsr.evaluate.complexity_depth import Budget, amount, choose, described, image_size
+from qsr.evaluate.complexity_depth import Budget, choose, described
 from qsr.options import from_dict
 
 
@@ -71,21 +70,3 @@ def test_order_is_read_from_the_file(tmp_path: Path) -> None:
 def test_one_depth_only(tmp_path: Path) -> None:
     with pytest.raises(OptionsError, match="one depth only"):
         choose(save(tmp_path, (), freeze=False), Budget())
-
-
-@pytest.mark.parametrize(("text", "value"), [("250K", 250e3), ("1.5g", 1.5e9), (" 300 ", 300.0), (".5M", 5e5), ("2T", 2e12)])
-def test_amount(text: str, value: float) -> None:
-    assert math.isclose(amount(text, "--x"), value)
-
-
-@pytest.mark.parametrize("text", ["", "K", "-3", "1e6", "3 apples", "nan"])
-def test_amount_refuses(text: str) -> None:
-    with pytest.raises(OptionsError, match="--params-max"):
-        amount(text, "--params-max")
-
-
-def test_image_size() -> None:
-    assert image_size("180X320") == (180, 320)
-    for text in ("180", "0x5", "axb", "1x2x3"):
-        with pytest.raises(OptionsError, match="--size"):
-            image_size(text)
