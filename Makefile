@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+BUDGET ?= 120
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 KEY := $(shell cat constraints.txt setup.py pyproject.toml $$(find csrc -name '*.cc' -o -name '*.h' -o -name '*.inc' | sort) | cksum | tr ' ' '-')
@@ -28,9 +29,11 @@ lint: $(VENV)/.lint-$(KEY)  ## ruff (rules and format) and mypy
 		printf '== %s\n' "$$tool"; $(BIN)/$$tool || status=1; \
 	done; exit $$status
 
-nightly: $(VENV)/.test-$(KEY)  ## the long versions of the tests
-	$(call step,pytest -m nightly)
-	@HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m nightly --timeout 3600 $(ARGS)
+nightly: $(VENV)/.test-$(KEY)  ## the long versions of the tests and of the drills; BUDGET=minutes for the drills
+	$(call step,pytest -m "nightly or drill" with $(BUDGET) minutes for the drills)
+	@status=0; QSR_NIGHTLY=1 QSR_DRILL_MINUTES=$(BUDGET) HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -q -n $(JOBS) \
+		--dist loadfile -m "nightly or drill" --timeout 7200 $(ARGS) || status=$$?; \
+	$(BIN)/python tests/drill_table.py; exit $$status
 
 # Under address and undefined-behaviour checks every kernel runs on buffers of exact size with red zones between them; under the
 # thread checker only what has threads of its own. In a copy of the tree, so that the extension in use stays. Python itself is not
