@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "qsr"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
-    **dict.fromkeys(("errors", "spec", "files", "quantities"), 0),
+    **dict.fromkeys(("errors", "spec", "files", "quantities", "cluster"), 0),
     **dict.fromkeys(("options", "runtime", "compat"), 1),
     **dict.fromkeys(("quant", "data"), 2),
     "archs": 3,
@@ -27,8 +27,12 @@ FLOORS = {
     "cli": 8,
 }
 # within a floor: everybody may raise errors, validation draws its crops with report, an export measures what its tail costs
-LEVEL_ARROWS = {("spec", "errors"), ("files", "errors"), ("quantities", "errors"), ("train", "report"), ("export", "evaluate")}
-LIGHT_ROOMS = ("__init__", "errors", "spec", "files", "quantities", "options", "runtime", "compat", "upscale", "cli")
+LEVEL_ARROWS = {
+    *((room, "errors") for room in ("spec", "files", "quantities", "cluster")),
+    ("train", "report"),
+    ("export", "evaluate"),
+}
+LIGHT_ROOMS = ("__init__", "errors", "spec", "files", "quantities", "cluster", "options", "runtime", "compat", "upscale", "cli")
 HEAVY = {"torch", "torchvision", "basicsr", "cv2", "numba", "skimage", "scipy", "tensorboard"}
 
 

@@ -1,7 +1,6 @@
 // A stage ready to run: kernel chosen, weights packed, vectors aligned, and what it asks of its inputs' rows and columns.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "graph/memory.h"

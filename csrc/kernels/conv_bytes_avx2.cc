@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/conv_rows.h"
+#include "kernels/conv_bytes.h"
 
 #if QSR_X86
 #include <immintrin.h>
@@ -17,7 +17,6 @@ QSR_TARGET_AVX2
 namespace qsr {
 namespace {
 
-constexpr int kMaxSide = 15;
 constexpr size_t kOutputs = 8;  // of one block
 
 // The largest product that stored bytes and weights have.
@@ -84,20 +83,12 @@ void run_rows(const RowConv& conv, const void* packed, const uint8_t* const* row
   }
 }
 
-size_t no_scratch(const RowConv&, int) noexcept { return 0; }
-
 void run_u7s8(const RowConv& conv, const void* packed, const uint8_t* const* rows, int pixels, void* acc, void*) noexcept {
   const int f = flush(most(conv));
   run_rows<false>(conv, packed, rows, conv.pixel_bytes(), pixels, acc, f == 4 ? dot_bytes<4> : f == 2 ? dot_bytes<2> : dot_bytes<1>);
 }
 
 // --- words: the rows of bytes are widened into scratch first
-size_t word_row(const RowConv& conv, int pixels) noexcept {
-  return 2 * conv.pixel_bytes() * (round_up(static_cast<size_t>(pixels), 16) + static_cast<size_t>(conv.kw - 1));
-}
-
-size_t words_scratch(const RowConv& conv, int pixels) noexcept { return static_cast<size_t>(conv.kh) * word_row(conv, pixels); }
-
 void run_u8s16(const RowConv& conv, const void* packed, const uint8_t* const* rows, int pixels, void* acc, void* scratch) noexcept {
   const uint8_t* wide[kMaxSide];
   const size_t bytes = word_row(conv, pixels);

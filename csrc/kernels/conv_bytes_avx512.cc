@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/conv_rows.h"
+#include "kernels/conv_bytes.h"
 
 #if QSR_X86
 #include <immintrin.h>
@@ -15,8 +15,6 @@ QSR_TARGET_AVX512
 
 namespace qsr {
 namespace {
-
-constexpr int kMaxSide = 15;
 
 // Outputs are computed in blocks of 32, then a last one of 48 or 16: weights of a 3x3 convolution of 64 channels to 32 are
 // 18 KiB and stay in L1 while a whole row passes.
@@ -103,19 +101,11 @@ void run_rows(const RowConv& conv, const void* packed, const uint8_t* const* row
   }
 }
 
-size_t no_scratch(const RowConv&, int) noexcept { return 0; }
-
 void run_u8s8(const RowConv& conv, const void* packed, const uint8_t* const* rows, int pixels, void* acc, void*) noexcept {
   run_rows<false>(conv, packed, rows, conv.pixel_bytes(), pixels, acc);
 }
 
 // --- words: the rows of bytes are widened into scratch first, kh times each over a picture; 1 of 64 of the work
-size_t word_row(const RowConv& conv, int pixels) noexcept {
-  return 2 * conv.pixel_bytes() * (round_up(static_cast<size_t>(pixels), 16) + static_cast<size_t>(conv.kw - 1));
-}
-
-size_t words_scratch(const RowConv& conv, int pixels) noexcept { return static_cast<size_t>(conv.kh) * word_row(conv, pixels); }
-
 void run_u8s16(const RowConv& conv, const void* packed, const uint8_t* const* rows, int pixels, void* acc, void* scratch) noexcept {
   const uint8_t* wide[kMaxSide];
   const size_t bytes = word_row(conv, pixels);

@@ -5,8 +5,6 @@
 // Weights: blocks of up to kMaxVectors vectors of outputs, [block][u][v][c][outputs of the block].
 #pragma once
 
-#include <cstring>
-
 #include "kernels/conv_rows.h"
 #include "kernels/float_block.h"
 
@@ -43,7 +41,6 @@ inline void run_direct(const RowConv& conv, const void* packed, const uint8_t* c
   });
 }
 
-inline size_t no_scratch(const RowConv&, int) noexcept { return 0; }
 inline bool accept_any(const RowConv& conv) noexcept { return conv.input == Input::kFloat; }
 
 }  // namespace

@@ -8,7 +8,6 @@ namespace qsr {
 namespace {
 
 bool accept(const RowConv&) noexcept { return true; }
-size_t no_scratch(const RowConv&, int) noexcept { return 0; }
 
 // [tap][c][c_out_padded] of T, then (kBytes) c_out_padded int32 corrections
 template <typename T>

@@ -52,6 +52,9 @@ struct RowConv {
   }
 };
 
+// RowKernel::scratch_bytes of a kernel that needs none.
+inline size_t no_scratch(const RowConv&, int) noexcept { return 0; }
+
 struct RowKernel {
   const char* name;  // conv_<act><weight>[_how]_<isa>, for instance conv_b1b1_avx512, conv_u4s4_wino2_avx2
   Isa isa;

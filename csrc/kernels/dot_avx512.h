@@ -133,7 +133,6 @@ static_assert(sizeof(DotCall) == 64 && offsetof(DotCall, out_stride) == 56, "the
 
 // Rows per call for NB vectors of outputs: 24 accumulators (12 for one vector: its loads are the limit).
 constexpr int dot_rows(int nb) noexcept { return nb == 4 ? 6 : nb == 3 ? 8 : 12; }
-constexpr int kMostDotRows = 12;
 
 // words: vpdpwssd, else vpdpbusd
 template <int NB, bool words>

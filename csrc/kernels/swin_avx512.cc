@@ -4,8 +4,6 @@
 #if QSR_X86
 #include <immintrin.h>
 
-#include <cstring>
-
 #include "kernels/swin_parts.h"
 
 #define QSR_SWIN_INTEGERS 1

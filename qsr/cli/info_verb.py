@@ -13,7 +13,8 @@ import typer
 
 def command(
     path: Annotated[
-        Path | None, typer.Argument(help="Experiment folder, model file or packed file; left out: this installation.")
+        Path | None,
+        typer.Argument(help="Experiment folder, model file, packed file or released name; left out: this installation."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
@@ -32,11 +33,21 @@ def _facts(path: Path | None) -> tuple[dict[str, Any], Iterator[str]]:
         return facts, _installation_lines(facts)
     from qsr.runtime.packed.container import is_packed
 
+    path = _released(path)
     if is_packed(path):
         facts = about_packed(path)
         return facts, _packed_lines(facts)
     facts = about_model(path)
     return facts, _model_lines(facts)
+
+
+def _released(path: Path) -> Path:
+    """The packed file of a released model where `path` is its name and nothing else of that name is there."""
+    from qsr.zoo.index import get, read_index
+
+    if path.exists() or path.name != str(path) or path.name not in {model.name for model in read_index()}:
+        return path
+    return get(path.name, packed=True)
 
 
 def about_installation() -> dict[str, Any]:

@@ -34,12 +34,13 @@ def get_command(
     out: Path | None = typer.Option(
         None, "-o", "--out", help="Copy it to this file or folder; left out: only say where it is."
     ),
+    packed: bool = typer.Option(False, "--packed", help="The packed file, which runs without PyTorch, not the trained one."),
     folder: Path | None = typer.Option(None, "--zoo", help="Folder with an index.json; left out: the one that came with qsr."),
 ) -> None:
     """Check a model file against its checksum and print its path. Nothing is downloaded."""
     from qsr.zoo.index import get
 
-    typer.echo(get(name, out, folder))
+    typer.echo(get(name, out, folder, packed=packed))
 
 
 @command.command("add")

@@ -8,10 +8,10 @@ option files under the same paths.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from qsr.errors import EnvironmentFault, OptionsError
+from qsr import cluster
+from qsr.errors import OptionsError
 from qsr.leaderboard.child import Child, Ended
 from qsr.leaderboard.run import Session, Tell
 from qsr.leaderboard.work import Job, write_result
@@ -27,12 +27,12 @@ def execute(
     """
     if session.plan.shard != (1, 1):
         raise OptionsError("--shard is for several --executor local; Ray distributes the rows by itself")
-    ray = _ray()
+    ray = cluster.ray()
     mine = [task for task in session.plan.mine if not session.finished(task)]
     tell(f"{len(session.plan.mine) - len(mine)} rows are done already, {len(mine)} to do")
     if not mine:
         return
-    _connect(ray, address, environment)
+    cluster.connect(ray, address, environment)
     try:
         # each call in a worker of its own, which ends after it; a dead worker or node is no failure of the row
         remote = ray.remote(max_calls=1, max_retries=-1)(run_row)
@@ -75,22 +75,3 @@ def _settle(ray: Any, session: Session, reference: Any, name: str, tell: Tell) -
         write_result(job, job.identity, {"status": "failed", "why": why})
     session.outcome[name] = Ended(state, why)
     tell(f"{name}: {state}" + (f": {why}" if why else ""))
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as fault:
-        raise EnvironmentFault("--executor ray needs Ray, which is not installed", hint="pip install 'qsr[ray]'") from fault
-    return ray
-
-
-def _connect(ray: Any, address: str | None, environment: dict[str, str] | None) -> None:
-    # a cluster is joined, never started: rows would otherwise run on this machine only, unasked
-    where = address or os.environ.get("RAY_ADDRESS") or "auto"
-    try:
-        ray.init(address=where, runtime_env={"env_vars": environment or {}}, log_to_driver=False)
-    except (ConnectionError, ValueError) as fault:
-        raise EnvironmentFault(
-            f"no Ray cluster at {where}", hint="start one with `ray start --head`, or name it with RAY_ADDRESS"
-        ) from fault

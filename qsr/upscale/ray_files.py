@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from qsr import cluster
 from qsr.errors import EnvironmentFault
 from qsr.upscale.batch import How, Outcome, Tell, clean, run
 from qsr.upscale.choose import open_network
@@ -31,8 +32,8 @@ def run_on_ray(
     address: of the cluster; default $RAY_ADDRESS, else the one on this machine. environment: variables for the workers.
     Raises EnvironmentFault where Ray or a cluster is missing.
     """
-    ray = _ray()
-    _connect(ray, address, environment)
+    ray = cluster.ray()
+    cluster.connect(ray, address, environment)
     outcomes: dict[Job, Outcome] = {}
     how = replace(how, root=how.root and Path(os.path.abspath(how.root)))
     try:
@@ -72,22 +73,3 @@ def do_file(data: bytes, job: tuple[str, str], how: How, threads: int) -> Outcom
 def _plain(job: Job) -> tuple[str, str]:
     # absolute: a worker's folder is not this one's. Links inside stay links.
     return os.path.abspath(job.source), os.path.abspath(job.target)
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as fault:
-        raise EnvironmentFault("--executor ray needs Ray, which is not installed", hint="pip install 'qsr[ray]'") from fault
-    return ray
-
-
-def _connect(ray: Any, address: str | None, environment: dict[str, str] | None) -> None:
-    # a cluster is joined, never started: the files would otherwise be done on this machine only, unasked
-    where = address or os.environ.get("RAY_ADDRESS") or "auto"
-    try:
-        ray.init(address=where, runtime_env={"env_vars": environment or {}}, log_to_driver=False)
-    except (ConnectionError, ValueError) as fault:
-        raise EnvironmentFault(
-            f"no Ray cluster at {where}", hint="start one with `ray start --head`, or name it with RAY_ADDRESS"
-        ) from fault

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from qsr.data.cards import find_card
 from qsr.zoo.index import ZooModel
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ def _score(score: dict[str, float] | None) -> str:
 
 
 def _data(model: ZooModel) -> str:
+    from qsr.data.cards import find_card  # brings YAML, which printing the list has to do without
+
     found = find_card(model.data)
     trained = f"Trained on {model.data or 'unknown pictures'}; licence of the pictures: {model.licence or 'unknown'}."
     text = f"## Data and licence\n\n{trained}"

@@ -130,18 +130,22 @@ def find(name: str, folder: Path | None = None) -> ZooModel:
     raise OptionsError(f"no released model {name!r}", hint="there are: " + (", ".join(m.name for m in models) or "none"))
 
 
-def get(name: str, target: Path | None = None, folder: Path | None = None) -> Path:
-    """Where the model's file is; with `target`, a copy of it there. FormatError if its bytes are not those of the index."""
+def get(name: str, target: Path | None = None, folder: Path | None = None, *, packed: bool = False) -> Path:
+    """Where the model's file is; with `target`, a copy of it there. packed: the file that runs without PyTorch.
+
+    Raises OptionsError for an unknown name, FormatError if the file is not there or its bytes are not those of the index.
+    """
     folder = folder or zoo_folder()
     model = find(name, folder)
-    path = folder / model.file
-    if not path.is_file():
-        raise FormatError("the index names this file, but it is not there", where=str(path))
-    if (found := digest(path)) != model.sha256:
-        raise FormatError(f"found sha256 {found[:12]}..., expected {model.sha256[:12]}...", where=str(path), hint="damaged")
+    file, expected = (model.packed, model.packed_sha256) if packed else (model.file, model.sha256)
+    path = folder / file
+    if not file or not path.is_file():
+        raise FormatError(f"the index names {file or 'no packed file'}, which is not there", where=str(folder / name))
+    if (found := digest(path)) != expected:
+        raise FormatError(f"found sha256 {found[:12]}..., expected {expected[:12]}...", where=str(path), hint="damaged")
     if target is None:
         return path
-    target = target / model.file if target.is_dir() else target
+    target = target / file if target.is_dir() else target
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
     return target

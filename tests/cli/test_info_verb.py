@@ -14,6 +14,7 @@ import qsr
 from qsr.cli import info_verb
 from qsr.errors import FormatError
 from qsr.runtime.packed.container import write
+from qsr.zoo.index import default_model
 from tests.runtime.packed.build import conv_net
 
 
@@ -153,3 +154,12 @@ def test_packed_files_need_no_torch(packed: Path, repository: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "body.0.conv1" in done.stdout
+
+
+def test_a_released_name_is_its_packed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = default_model(2).name
+    assert f"{name}.qsr (" in invoke(name).stdout
+    (tmp_path / name).write_bytes(b"nothing")  # a file of that name is what was meant
+    with pytest.raises(FormatError):
+        invoke(name)

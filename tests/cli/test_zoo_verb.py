@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from qsr.archs.modelfile import ModelInfo, save_model
 from qsr.cli.zoo_verb import command
 from qsr.errors import OptionsError
 from qsr.options import from_dict
+from qsr.zoo.index import default_model
 
 
 def run(*arguments: object):
@@ -39,6 +42,18 @@ def test_add_list_get(experiment: Path, tmp_path: Path) -> None:
     assert run("get", "t_x2", "--zoo", zoo).stdout.strip() == str(zoo / "t_x2.safetensors")
     assert run("get", "t_x2", "-o", tmp_path / "copy.safetensors", "--zoo", zoo).exit_code == 0
     assert (tmp_path / "copy.safetensors").read_bytes() == (zoo / "t_x2.safetensors").read_bytes()
+
+
+def test_released_models_are_listed_and_found_without_what_training_needs(repository: Path) -> None:
+    code = "import sys\nfrom qsr.cli.main import TRAINING_PACKAGES, main\n"
+    code += "sys.modules.update(dict.fromkeys(set(TRAINING_PACKAGES) - {'pydantic'}))  # typer brings pydantic along\nsys.argv = ['qsr', *sys.argv[1:]]\nmain()\n"
+    name = default_model(2).name
+    for arguments in (["zoo", "list"], ["zoo", "get", name, "--packed"], ["info", name]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], cwd=repository, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert name in done.stdout
 
 
 def test_mistakes(experiment: Path, tmp_path: Path) -> None:

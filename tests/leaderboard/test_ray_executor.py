@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from board_drill import BOARD, REPOSITORY, plan, store, stored
 
+from qsr import cluster
 from qsr.errors import EnvironmentFault, OptionsError
 from qsr.leaderboard import ray_executor
 from qsr.leaderboard.child import Ended
 from qsr.leaderboard.run import Session
-
-HAS_RAY = importlib.util.find_spec("ray") is not None
+from tests.ray_nodes import frozen, needs_ray, parent_of, two_nodes, wait_for
 
 
 def session_of(folder: Path, data: Path, how: dict[str, Any] | None = None, **changes: Any) -> Session:
@@ -112,7 +111,7 @@ def test_resources_and_failures(tmp_path: Path, data: Path, monkeypatch: pytest.
     rows = [BOARD["rows"][1], {**BOARD["rows"][0], "resources": {"cpus": 2, "gpus": 1}}, BOARD["rows"][2]]
     session = session_of(tmp_path, data, rows=rows, seeds=[0])
     fake = FakeRay()
-    monkeypatch.setattr(ray_executor, "_ray", lambda: fake)
+    monkeypatch.setattr(cluster, "ray", lambda: fake)
 
     def run_row(data: dict[str, Any], threads: int, start: Any) -> tuple[str, str]:
         task = session.jobs[f"{data['row']['row']}_s0"].task
@@ -136,64 +135,52 @@ def test_resources_and_failures(tmp_path: Path, data: Path, monkeypatch: pytest.
     assert told == ["2 rows are done already, 0 to do"]
 
 
-def node_of(lease: Path) -> int:
-    """The Ray node on whose behalf the holder of a lease works, by the process id of its raylet."""
-    pid = json.loads(lease.read_text())["pid"]
+def holder_of(lease: Path) -> int | None:
+    """The process that holds a lease; None before it has said so."""
+    text = lease.read_text() if lease.is_file() else ""
+    return int(json.loads(text)["pid"]) if text else None
+
+
+def node_of(pid: int) -> int:
+    """The Ray node on whose behalf a process works, by the process id of its raylet."""
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return next(int(entry.partition(b"=")[2]) for entry in environment if entry.startswith(b"RAY_RAYLET_PID="))
 
 
-def _add_node(cluster: Any, num_cpus: int) -> Any:
-    """A node with few helpers; tried again, since Ray gives these fifteen seconds to start, which a busy machine may lack."""
-    small = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-    for _ in range(9):
-        try:
-            return cluster.add_node(num_cpus=num_cpus, **small)
-        except Exception as fault:
-            if "timed out during startup" not in str(fault):
-                raise
-    pytest.fail("no Ray node comes up on this machine")
-
-
 @pytest.mark.nightly
-@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed: pip install 'qsr[ray]'")
+@needs_ray
 @pytest.mark.timeout(1500)
 def test_a_node_is_killed_and_its_row_resumes_on_the_other(tmp_path: Path, data: Path) -> None:
-    import ray
-    from ray.cluster_utils import Cluster
-
     out = tmp_path / "out"
     budget = {**BOARD["budget"], "start_iterations": 3000}
     often = {"logger.save_checkpoint_freq": 50, "logger.print_freq": 50}
     session = Session(plan(tmp_path, data, seeds=[0], rows=BOARD["rows"][:2], budget=budget, set=often), any_code=True)
-    cluster = Cluster()
-    _add_node(cluster, num_cpus=0)  # the head, which takes no rows
-    added = [_add_node(cluster, num_cpus=1) for _ in range(2)]
-    nodes = {node.all_processes["raylet"][0].process.pid: node for node in added}
     places: list[int] = []
     reached: list[int] = []
+    over = threading.Event()
 
-    def kill_in_the_middle() -> None:
+    def kill_in_the_middle(ray_cluster: Any, nodes: dict[int, Any]) -> None:
         latest = out / "rows/fp_s0/checkpoints/LATEST"
-        while not latest.is_file():
-            time.sleep(0.05)
-        places.append(node_of(out / "locks/fp_s0.1"))
-        reached.append(int(latest.read_text()))
-        cluster.remove_node(nodes[places[0]], allow_graceful=False)
-        while not (out / "locks/fp_s0.2").is_file():
-            time.sleep(0.05)
-        places.append(node_of(out / "locks/fp_s0.2"))
+        wait_for("a checkpoint", latest.is_file, over)
+        row = wait_for("the first lease", lambda: holder_of(out / "locks/fp_s0.1"), over)
+        # the row must not come to its end while its node does
+        with frozen(row):
+            reached.append(int(latest.read_text()))
+            places.append(node_of(row))
+            worker = parent_of(row)
+            ray_cluster.remove_node(nodes[places[0]], allow_graceful=False)
+            wait_for("the end of the node's worker", lambda: parent_of(row) != worker)
+        places.append(node_of(wait_for("a second lease", lambda: holder_of(out / "locks/fp_s0.2"), over)))
 
-    killer = threading.Thread(target=kill_in_the_middle, daemon=True)
-    killer.start()
     told: list[str] = []
-    try:
-        where = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-        ray_executor.execute(session, cluster.address, tell=told.append, environment=where)
-    finally:
-        killer.join(10)
-        ray.shutdown()
-        cluster.shutdown()
+    with two_nodes() as (ray_cluster, nodes), ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(kill_in_the_middle, ray_cluster, nodes)
+        try:
+            where = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+            ray_executor.execute(session, ray_cluster.address, tell=told.append, environment=where)
+        finally:
+            over.set()
+        killer.result()
     assert {name: ended.state for name, ended in session.outcome.items()} == {"fp_s0": "done", "rlq_w2a2_s0": "done"}, told
     assert sorted(places) == sorted(nodes)
     assert 0 < reached[0] < 3000

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +12,18 @@ import pytest
 from PIL import Image
 from upscale_fakes import Nearest, colours
 
+from qsr import cluster
 from qsr.data.image import read_image
 from qsr.errors import EnvironmentFault
+from qsr.runtime.model import load
+from qsr.runtime.packed.container import write
 from qsr.upscale import ray_files, target
 from qsr.upscale.batch import How, Outcome, new_token
 from qsr.upscale.choose import mark
 from qsr.upscale.names import Job, plan
+from tests.ray_nodes import children, frozen, kill, needs_ray, two_nodes, wait_for
+from tests.runtime.packed.build import conv_net
 
-HAS_RAY = importlib.util.find_spec("ray") is not None
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -92,7 +93,7 @@ def test_without_ray_the_way_to_get_it_is_told(model: Path, monkeypatch: pytest.
 
 def test_files_go_out_and_outcomes_come_back(pictures: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
-    monkeypatch.setattr(ray_files, "_ray", lambda: fake)
+    monkeypatch.setattr(cluster, "ray", lambda: fake)
     opened: list[bytes] = []
 
     def open_network(path: Path, threads: int) -> Nearest:
@@ -125,7 +126,7 @@ def test_files_go_out_and_outcomes_come_back(pictures: Path, model: Path, monkey
 
 def test_what_ray_cannot_do_again_is_a_failure(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
-    monkeypatch.setattr(ray_files, "_ray", lambda: fake)
+    monkeypatch.setattr(cluster, "ray", lambda: fake)
 
     def do_file(*arguments: Any) -> Outcome:
         raise Fault("the object\nis lost")
@@ -135,65 +136,53 @@ def test_what_ray_cannot_do_again_is_a_failure(model: Path, monkeypatch: pytest.
     assert (outcome.state, outcome.why, outcome.exit_code) == ("failed", "Ray: is lost", 6)
 
 
-def _add_node(cluster: Any, num_cpus: int) -> Any:
-    """A node with few helpers; tried again, since Ray gives these fifteen seconds to start, which a busy machine may lack."""
-    small = {"object_store_memory": 80 * 2**20, "include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-    for _ in range(9):
-        try:
-            return cluster.add_node(num_cpus=num_cpus, **small)
-        except Exception as fault:
-            if "timed out during startup" not in str(fault):
-                raise
-    pytest.fail("no Ray node comes up on this machine")
-
-
 @pytest.mark.nightly
-@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed: pip install 'qsr[ray]'")
+@needs_ray
 @pytest.mark.timeout(1500)
 def test_a_node_is_killed_and_its_files_are_done_by_the_other(tmp_path: Path, pictures: Path) -> None:
-    import ray
-    from ray.cluster_utils import Cluster
-
-    sys.path.insert(0, str(REPOSITORY / "tests" / "runtime" / "packed"))
-    from build import conv_net
-    from qsr.runtime.model import load
-    from qsr.runtime.packed.container import write
-
     model = tmp_path / "net.qsr"
     write(model, *conv_net("w2a2", features=8, blocks=1))
+    scale = load(model).scale
     number = 10
     for i in range(number):
         Image.fromarray(colours(160, 200, seed=i)).save(pictures / f"{i:02}.png")
     out = tmp_path / "out"
-    made = plan([str(pictures)], str(out), load(model).scale, None)
-    how = How(mark(model, load(model).scale, None, False), root=made.root, token=new_token())
-    cluster = Cluster()
-    _add_node(cluster, num_cpus=0)  # the head, which takes no files
-    nodes = [_add_node(cluster, num_cpus=1) for _ in range(2)]
+    made = plan([str(pictures)], str(out), scale, None)
+    how = How(mark(model, scale, None, False), root=made.root, token=new_token())
+    targets = {f"ray::{job.source.name}": job.target for job in made.jobs}
+    told: list[Outcome] = []
     killed: list[int] = []
 
-    def kill_in_the_middle() -> None:
-        # both nodes have a file under their hands from the first to the last but one; the first result says that they run
-        while not (out.is_dir() and list(out.glob("*.png"))):
-            time.sleep(0.01)
-        killed.append(len(list(out.glob("*.png"))))
-        cluster.remove_node(nodes[0], allow_graceful=False)
+    with two_nodes() as (ray_cluster, nodes):
 
-    killer = threading.Thread(target=kill_in_the_middle, daemon=True)
-    killer.start()
-    told: list[Outcome] = []
-    try:
+        def kill_a_node_at_work() -> bool:
+            for raylet, node in nodes.items():
+                for worker, title in children(raylet).items():
+                    if title not in targets:
+                        continue
+                    with frozen(worker):
+                        if targets[title].exists():  # done while one looked: not in its hands any more
+                            continue
+                        killed.append(len(list(out.glob("*.png"))))
+                        ray_cluster.remove_node(node, allow_graceful=False)
+                        # Ray kills the raylet, whose workers end when they notice; those of a dead machine end with it
+                        kill(worker)
+                        return True
+            return False
+
+        def tell(outcome: Outcome) -> None:
+            told.append(outcome)
+            # the first result says that they run; most files are not begun yet, so that one is soon in somebody's hands
+            if len(told) == 1:
+                wait_for("a worker with an unfinished file", kill_a_node_at_work)
+
         # the numpy interpreter: slow enough to be met at work
         where = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "QSR_BACKEND": "numpy"}
-        outcomes = ray_files.run_on_ray(model, made.jobs, how, 1, told.append, address=cluster.address, environment=where)
-    finally:
-        killer.join(10)
-        ray.shutdown()
-        cluster.shutdown()
-    assert killed
-    assert killed[0] < number - 2
+        outcomes = ray_files.run_on_ray(model, made.jobs, how, 1, tell, address=ray_cluster.address, environment=where)
+    assert len(killed) == 1
+    assert 0 < killed[0] < number - 2
     assert [outcome.state for outcome in outcomes] == ["done"] * number, [outcome.line() for outcome in outcomes]
-    # a worker may outlive its node for a moment, and leave a hidden file after the end: the next run removes it
-    assert sorted(path.name for path in out.glob("[!.]*")) == [f"{i:02}_x{load(model).scale}.png" for i in range(number)]
+    # nothing hidden either: what the killed worker was writing is removed at the end
+    assert sorted(path.name for path in out.iterdir()) == [f"{i:02}_x{scale}.png" for i in range(number)]
     expected = next(iter(load(model).rows([colours(160, 200, seed=3)], 200, 160)))
-    assert np.abs(read_image(out / f"03_x{load(model).scale}.png")[: len(expected)].astype(int) - expected).max() <= 1
+    assert np.abs(read_image(out / f"03_x{scale}.png")[: len(expected)].astype(int) - expected).max() <= 1

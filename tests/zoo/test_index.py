@@ -36,6 +36,18 @@ def test_one_changed_byte_is_noticed(zoo):
         get("tiny_x2_w2a2", folder=zoo)
 
 
+def test_the_packed_file_has_a_checksum_of_its_own(zoo):
+    write_index(zoo, (replace(find("tiny_x2_w2a2", zoo), packed="", packed_sha256=""),))
+    with pytest.raises(FormatError, match="no packed file"):
+        get("tiny_x2_w2a2", folder=zoo, packed=True)
+    (zoo / "tiny.qsr").write_bytes(b"packed")
+    write_index(zoo, (replace(find("tiny_x2_w2a2", zoo), packed="tiny.qsr", packed_sha256=index.digest(zoo / "tiny.qsr")),))
+    assert get("tiny_x2_w2a2", folder=zoo, packed=True) == zoo / "tiny.qsr"
+    (zoo / "tiny.qsr").write_bytes(b"packet")
+    with pytest.raises(FormatError, match="sha256"):
+        get("tiny_x2_w2a2", folder=zoo, packed=True)
+
+
 def test_an_unknown_name_is_told_the_known_ones(zoo):
     with pytest.raises(OptionsError, match="there are: tiny_x2_w2a2"):
         find("tiny_x2", zoo)
@@ -115,4 +127,5 @@ def test_what_is_released_is_whole(repository):
         pytest.skip("no models are released yet")
     for model in read_index(folder):
         assert get(model.name, folder=folder).stat().st_size == model.bytes
+        assert get(model.name, folder=folder, packed=True).stat().st_size == model.packed_bytes
         assert model.sha256 in (folder / f"{model.name}.md").read_text()
