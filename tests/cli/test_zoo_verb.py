@@ -46,7 +46,9 @@ def test_add_list_get(experiment: Path, tmp_path: Path) -> None:
 
 def test_released_models_are_listed_and_found_without_what_training_needs(repository: Path) -> None:
     code = "import sys\nfrom qsr.cli.main import TRAINING_PACKAGES, main\n"
-    code += "sys.modules.update(dict.fromkeys(set(TRAINING_PACKAGES) - {'pydantic'}))  # typer brings pydantic along\nsys.argv = ['qsr', *sys.argv[1:]]\nmain()\n"
+    # typer brings pydantic along
+    code += "sys.modules.update(dict.fromkeys(set(TRAINING_PACKAGES) - {'pydantic'}))\n"
+    code += "sys.argv = ['qsr', *sys.argv[1:]]\nmain()\n"
     name = default_model(2).name
     for arguments in (["zoo", "list"], ["zoo", "get", name, "--packed"], ["info", name]):
         done = subprocess.run(
