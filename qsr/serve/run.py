@@ -39,6 +39,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
     from qsr.runtime.model import load
     from qsr.serve.app import Limits, application
+    from qsr.serve.protocol import configuration
 
     path = find_model(settings.model, settings.scale)
     model = load(path, threads=settings.threads)
@@ -50,16 +51,9 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         if not is_loopback(settings.host):
             say(f"{settings.host} can be reached from other machines, without a password")
             hosts |= {socket.gethostname(), *_own_addresses()}
-        limits = Limits(hosts=frozenset(hosts), body=settings.body, pixels=settings.pixels)
-        config = uvicorn.Config(
-            application(model, describe(path, model), limits),
-            log_level="warning",
-            server_header=False,
-            limit_concurrency=32,
-            timeout_keep_alive=5,
-            h11_max_incomplete_event_size=16384,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        limits = Limits(hosts=frozenset(map(str.lower, hosts)), body=settings.body, pixels=settings.pixels)
+        app = application(model, describe(path, model), limits)
+        uvicorn.Server(configuration(app)).run(sockets=[listener])
 
 
 def describe(path: Path, model: Model) -> dict[str, Any]:
