@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from qsr.errors import EnvironmentFault
@@ -23,6 +24,14 @@ def fsync_directory(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def make_folders(folder: Path) -> None:
+    """Create `folder` and what is missing above it, each durable in its parent: what is synced inside must not get lost."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        fsync_directory(folder.parent)
 
 
 def write_synced(path: Path, content: bytes) -> None:
@@ -41,7 +50,7 @@ def write_atomic(path: Path | str, content: bytes) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
     except OSError as fault:
         raise storage_fault(path, len(content), fault) from fault
     try:
@@ -51,7 +60,8 @@ def write_atomic(path: Path | str, content: bytes) -> None:
     except OSError as fault:
         raise storage_fault(path, len(content), fault) from fault
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that refuses this too (read-only) must not hide why the write failed
+            temporary.unlink(missing_ok=True)
 
 
 def storage_fault(path: Path, needed: int, fault: OSError) -> EnvironmentFault:

@@ -130,6 +130,11 @@ class Loader:
             ready = self._pending.pop(step).result()
         return Batch(ready.lq, ready.gt, ready.names, time.perf_counter() - start)
 
+    def reorder(self, seed: int) -> None:
+        """Go on with the samples of another seed, for every loader of this training set; what was prepared is dropped."""
+        self._pending.clear()
+        self._set.seed = seed
+
     def close(self) -> None:
         """Stop the threads; batches not yet fetched are dropped."""
         self._pending.clear()

@@ -113,6 +113,11 @@ def _train_problems(train: Train, options: Options) -> Iterator[Problem]:
         yield Problem(("train", "fp_iter"), "there is nothing to quantize after the full-precision stage; use total_iter alone")
     if train.warmup_iter >= train.total_iter:
         yield Problem(("train", "warmup_iter"), f"found {train.warmup_iter}, expected less than total_iter {train.total_iter}")
+    if train.nan_policy == "skip" and train.nan_check_freq != 1:
+        yield Problem(
+            ("train", "nan_check_freq"),
+            f"found {train.nan_check_freq}, but nan_policy: skip has to look before every step (expected 1)",
+        )
     if train.activations_first:
         yield from _activations_first_problems(options.quant)
     yield from _distill_problems(train, options)

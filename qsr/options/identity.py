@@ -27,6 +27,7 @@ _HARMLESS = (
     "datasets.val*",
     "datasets.test*",
     "train.nan_check_freq",
+    "train.nan_policy",
 )
 
 
@@ -55,6 +56,13 @@ def semantic_diff(old: Options, new: Options) -> list[str]:
     if old.train and new.train and new.train.total_iter > old.train.total_iter:
         before["train"]["total_iter"] = after["train"]["total_iter"]
     return list(_changes(before, after, ""))
+
+
+def harmless_diff(old: Options, new: Options) -> list[str]:
+    """`key: old -> new` for every change that a resumed run accepts; what `semantic_diff` lists is not among them."""
+    refused = {change.partition(":")[0] for change in semantic_diff(old, new)}
+    changes = _changes(old.model_dump(mode="json"), new.model_dump(mode="json"), "")
+    return [change for change in changes if change.partition(":")[0] not in refused]
 
 
 def _semantic(options: Options, exclude_defaults: bool = False) -> dict[str, Any]:

@@ -97,6 +97,11 @@ class Train(Section):
     )
     distill: tuple[Distill, ...] = Field((), description="Distillation terms; works with every method.")
     nan_check_freq: Positive = Field(1, description="Iterations between checks of loss and gradient for NaN and Inf.")
+    nan_policy: Literal["stop", "skip", "rewind"] = Field(
+        "stop",
+        description="After NaN or Inf: stop (exit code 4); skip that batch, 10 times at most; or rewind to the last checkpoint "
+        "and go on with other samples, 3 times at most.",
+    )
 
 
 class PsnrMetric(Section):

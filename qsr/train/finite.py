@@ -1,4 +1,4 @@
-"""NaN and Inf end a run before the optimiser takes them in; the report says where they came from.
+"""NaN and Inf are found before the optimiser takes them in; the report says where they came from.
 
 The loop checks loss and gradient norm before each step, so weights, averages and checkpoints stay finite. Only when
 that check fails does this module look at every tensor: parameters first, since a bad one explains everything else,
@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from qsr.data.training import Batch
-from qsr.errors import NumericalError
+from qsr.errors import EnvironmentFault, NumericalError
 from qsr.files import write_atomic
 
 
@@ -43,15 +43,21 @@ def first_bad(network: nn.Module, terms: Mapping[str, Tensor], lq: Tensor) -> st
     return "the norm of the gradient (every element is finite)"
 
 
-def stop(iteration: int, network: nn.Module, terms: Mapping[str, Tensor], batch: Batch, folder: Path, rank: int) -> None:
-    """Write the batch to `<folder>/numerical/` and raise NumericalError: iteration, term, tensor, files."""
+def report(
+    iteration: int, network: nn.Module, terms: Mapping[str, Tensor], batch: Batch, folder: Path, rank: int
+) -> NumericalError:
+    """What to raise: iteration, term, tensor, files. The batch is written to `<folder>/numerical/` if the disk takes it."""
     dump = folder / "numerical" / f"iter_{iteration:08d}_rank{rank}.safetensors"
-    write_atomic(dump, save({"lq": batch.lq.cpu().contiguous(), "gt": batch.gt.cpu().contiguous()}))
+    try:
+        write_atomic(dump, save({"lq": batch.lq.cpu().contiguous(), "gt": batch.gt.cpu().contiguous()}))
+        kept = f"saved as {dump}"
+    except EnvironmentFault as fault:
+        kept = f"not saved: {fault}"
     bad = [name for name, term in terms.items() if not all_finite([term])]
     device = next(network.parameters()).device
-    raise NumericalError(
+    return NumericalError(
         f"NaN or Inf at iteration {iteration}: first in {first_bad(network, terms, batch.lq.to(device))}; "
-        f"loss terms not finite: {', '.join(bad) or 'none'}; batch: {', '.join(batch.names)} (saved as {dump})",
+        f"loss terms not finite: {', '.join(bad) or 'none'}; batch: {', '.join(batch.names)} ({kept})",
         where=str(folder),
         hint="lower the learning rate or set train.grad_clip; --auto_resume goes back to the last checkpoint, which is finite",
     )

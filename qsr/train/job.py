@@ -13,7 +13,7 @@ from qsr.archs import depth
 from qsr.archs.convert import write_basicsr
 from qsr.archs.modelfile import save_model
 from qsr.data.training import Loader
-from qsr.errors import EnvironmentFault, NumericalError
+from qsr.errors import EnvironmentFault, FormatError, NumericalError
 from qsr.evaluate.benchmark import SetResult
 from qsr.files import write_atomic
 from qsr.options.schema import Options
@@ -60,15 +60,22 @@ class Job:
     def stages_left(self) -> list[Stage]:
         """From the stage that a checkpoint was written in, or all of them."""
         names = [stage.name for stage in self.stages]
+        if self.position.stage not in ("", *names):
+            raise FormatError(f"the checkpoint's stage {self.position.stage!r} is not one of {', '.join(names)}")
         return list(self.stages[names.index(self.position.stage) if self.position.stage else 0 :])
 
-    def resume(self, folder: Path) -> None:
-        """Take over position and state from a verified checkpoint."""
+    def resume(self, folder: Path, rewinds: int | None = None) -> None:
+        """Take over position and state from a verified checkpoint, and its rows; `rewinds`: in place of its own count."""
         facts = state.read_facts(folder)
         self.position = state.position_of(facts)
+        if rewinds is not None:
+            self.position.rewinds = rewinds
+        self._dirty = False
+        self.loader.reorder(self.options.manual_seed + (self.position.rewinds << 32))  # no seed of an option file is above 2^32
         stage = self.stages_left()[0]
         self._trainee = make(*stage.build(), stage, self.team.device)
         state.restore(folder, self.trainee, self.team)
+        self.journal.rewind(self.position.iteration)
         self.journal.say(f"resumed {folder} at iteration {self.position.iteration:,} ({stage.name})")
         if facts["world"] != self.team.world:
             self.journal.say(

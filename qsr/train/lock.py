@@ -12,22 +12,30 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from qsr.errors import EnvironmentFault, ExperimentBusy
+from qsr.files import make_folders, storage_fault
 
 
 class ExperimentLock:
-    """Context manager: holds `<folder>/LOCK`, or raises ExperimentBusy naming the pid and host of the holder."""
+    """Context manager: holds `<folder>/LOCK`, or raises ExperimentBusy naming the pid and host of the holder.
+
+    Raises EnvironmentFault where the folder cannot be made or written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "LOCK"
         self._handle = -1
 
     def __enter__(self) -> ExperimentLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            make_folders(self.path.parent)
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as fault:
+            raise storage_fault(self.path, 0, fault) from fault
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as fault:
@@ -42,12 +50,14 @@ class ExperimentLock:
                 f"this filesystem has no file locks ({fault.strerror})", where=str(self.path), hint="set path.experiments_root"
             ) from fault
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, json.dumps(holder).encode(), 0)
+        with suppress(OSError):  # on a full disk nobody learns who holds it, but it is held all the same
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, json.dumps(holder).encode(), 0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None) -> None:
-        os.ftruncate(self._handle, 0)
+        with suppress(OSError):
+            os.ftruncate(self._handle, 0)
         os.close(self._handle)
 
     def _holder(self) -> str:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from qsr.data.training import Batch
-from qsr.errors import StoppedOnRequest
-from qsr.train import finite, optim
+from qsr.errors import NumericalError, StoppedOnRequest
+from qsr.train import finite, optim, recovery
 from qsr.train.job import Job
 from qsr.train.losses import Terms
 from qsr.train.stages import Stage, train_section
@@ -28,6 +28,18 @@ class Step:
 
 def train_loop(job: Job) -> None:
     """Train all stages that are left. Raises StoppedOnRequest, NumericalError, or EnvironmentFault if the last save failed."""
+    while True:
+        try:
+            train_stages(job)
+        except NumericalError as fault:
+            recovery.rewind(job, fault)
+        else:
+            job.finish_saving()
+            return
+
+
+def train_stages(job: Job) -> None:
+    """From where the job is to its last iteration; what it raises, `train_loop` says."""
     for stage in job.stages_left():
         job.enter(stage)
         while True:
@@ -48,14 +60,18 @@ def train_loop(job: Job) -> None:
             t = iteration - 1 - stage.origin
             lr = optim.set_lr(job.trainee.optimiser, stage.schedule, t)
             step = forward_backward(job, stage, iteration)
-            numbers = check(job, step, iteration)
-            clip(job, step)
-            job.trainee.optimiser.step()
-            if job.trainee.ema:
-                job.trainee.ema.update(t)
+            numbers = None
+            try:
+                numbers = check(job, step, iteration)
+            except NumericalError as fault:
+                recovery.skip(job, fault)
+            else:
+                clip(job, step)
+                job.trainee.optimiser.step()
+                if job.trainee.ema:
+                    job.trainee.ema.update(t)
             job.stepped(iteration)
             job.progress.step(iteration, lr, numbers, step.wait)
-    job.finish_saving()
 
 
 def forward_backward(job: Job, stage: Stage, iteration: int) -> Step:
@@ -91,7 +107,7 @@ def check(job: Job, step: Step, iteration: int) -> dict[str, float] | None:
         return None
     values = torch.stack([*step.terms.values(), step.norm])
     if not bool(torch.isfinite(values).all()):
-        finite.stop(iteration, job.trainee.network, step.terms, step.batch, job.folder, job.team.rank)
+        raise finite.report(iteration, job.trainee.network, step.terms, step.batch, job.folder, job.team.rank)
     return dict(zip([*step.terms, "grad_norm"], values.tolist(), strict=True))
 
 

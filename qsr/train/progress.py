@@ -51,7 +51,7 @@ class Progress:
         elif self._bar is not None:
             self._bar.console.print(line, markup=False, highlight=False)
         else:
-            print(line, flush=True)
+            _print(line)
 
     def restart_clock(self) -> None:
         """Validation and saving do not count as training time."""
@@ -97,6 +97,18 @@ class Progress:
             rate=f"{1 / max(self._smooth['seconds'], 1e-9):.1f}",
             wait=f"{1000 * self._smooth['wait']:.1f}",
         )
+
+
+def _print(line: str) -> None:
+    """To stdout, where that takes it. Its disk may be full, its reader gone, its encoding poorer than a path's letters: none
+    of it ends a training, and train.log has the line as well."""
+    try:
+        print(line, flush=True)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        return
 
 
 def _make_bar() -> Any:

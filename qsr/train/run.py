@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,10 @@ def train(
         job = _job(options, folder, members, progress, journal, held)
         if found:
             job.resume(Path(found))
-        journal.rewind(job.position.iteration)
+        else:
+            journal.rewind(0)
         if options.logger.use_tb_logger and members.is_main:
-            job.board = Board(folder / "tb_logger", job.position.iteration)
+            job.board = Board(folder / "tb_logger", job.position.iteration, partial(journal.say, level="ERROR"))
             held.callback(job.board.close)
             journal.scalars = job.board.scalars
         train_loop(job)
@@ -92,7 +94,7 @@ def _job(options: Options, folder: Path, members: Team, progress: Progress, jour
         stages=stages.plan(options),
         loader=loader,
         calibration=Loader(pictures, batch),
-        validator=Validator(options),
+        validator=Validator(options, partial(journal.say, level="ERROR")),
         journal=journal,
         progress=progress,
         stop=held.enter_context(StopRequest()),

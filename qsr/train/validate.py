@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from qsr.data.benchmark import BenchmarkSet, open_folders
+from qsr.data.benchmark import BenchmarkSet, open_folders, plain
 from qsr.data.image import write_png
 from qsr.data.resize import bicubic_upscale
+from qsr.errors import EnvironmentFault
 from qsr.evaluate.benchmark import SetResult, evaluate_set, merge
 from qsr.evaluate.protocol import Protocol, default
 from qsr.evaluate.upscale import Upscaler
@@ -28,9 +29,13 @@ class Interrupted(Exception):
 
 
 class Validator:
-    """The validation sets of an option file (`datasets.val`, `val_2`, ...), opened once; a missing one raises DataError."""
+    """The validation sets of an option file (`datasets.val`, `val_2`, ...), opened once; a missing one raises DataError.
 
-    def __init__(self, options: Options) -> None:
+    complain: told when a picture cannot be written (full disk); the numbers do not need it.
+    """
+
+    def __init__(self, options: Options, complain: Callable[[str], None] = print) -> None:
+        self._complain = complain
         self.protocol: Protocol = default(options.scale)
         self.scale = options.scale
         self.save_all = options.val.save_img
@@ -62,8 +67,12 @@ class Validator:
 
         results = []
         for one in self.sets:
-            place = pictures if self.save_all else None
-            mine = evaluate_set(upscale, one, self.protocol, shard=(team.rank, team.world), save_to=place)
+            shard = (team.rank, team.world)
+            try:
+                mine = evaluate_set(upscale, one, self.protocol, shard=shard, save_to=pictures if self.save_all else None)
+            except EnvironmentFault as fault:
+                self._complain(str(fault))
+                mine = evaluate_set(upscale, one, self.protocol, shard=shard)
             results.append(merge([SetResult(**row) for row in team.gather(asdict(mine))]))
         return results
 
@@ -74,7 +83,10 @@ class Validator:
             pair = one.pair(0)
             ours = Upscaler(network, str(team.device))(pair.lr)
             strip = comparison(pair.lr, bicubic_upscale(pair.lr, self.scale), ours, pair.hr, scale=self.scale)
-            write_png(folder / f"{one.name}_{pair.name}_{iteration:08d}.png", strip)
+            try:
+                write_png(folder / f"{plain(one.name)}_{plain(pair.name)}_{iteration:08d}.png", strip)
+            except EnvironmentFault as fault:
+                self._complain(str(fault))
             strips.append((f"{one.name}/{pair.name}", strip))
         return strips
 

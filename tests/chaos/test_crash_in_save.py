@@ -102,6 +102,7 @@ def lose_unsynced(root: Path, synced: set[int]) -> None:
             path.write_bytes(b"")
 
 
+@pytest.mark.drill("T2")
 def test_the_old_or_the_new_checkpoint_is_there_whenever_it_dies(tmp_path: Path) -> None:
     before = 0
     for dies_before in range(1, 200):
@@ -124,6 +125,7 @@ def test_the_old_or_the_new_checkpoint_is_there_whenever_it_dies(tmp_path: Path)
     assert before >= 12, "the drill has to reach every call of a save"
 
 
+@pytest.mark.drill("T2")
 def test_an_iteration_passed_again_never_leaves_nothing(tmp_path: Path) -> None:
     for dies_before in range(1, 200):
         root = tmp_path / str(dies_before)

@@ -17,6 +17,8 @@ from qsr.errors import EnvironmentFault
 from qsr.files import write_synced
 from qsr.train import checkpoint
 from qsr.train.run import train
+from tests.chaos.power_loss import Op, Watch
+from tests.drill import Drill
 
 
 class Disk:
@@ -70,15 +72,17 @@ def complaint(root: Path) -> str:
     return ""
 
 
+@pytest.mark.drill("T5")
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 def test_the_previous_checkpoint_stays_wherever_the_disk_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: int, drill: Drill
 ) -> None:
     checkpoint.write(tmp_path, 10, fill, keep=2)
     refused = 0
     for room in range(0, 1000, 20):
         monkeypatch.setattr(qsr.files, "open", Disk(room, fault), raising=False)
         message = complaint(tmp_path)
+        drill.count()
         if message:
             refused += 1
             assert os.strerror(fault) in message
@@ -91,6 +95,62 @@ def test_the_previous_checkpoint_stays_wherever_the_disk_ends(
     assert checkpoint.newest(tmp_path, print) == tmp_path / "00000020"
 
 
+class Faulty(Watch):
+    """The n-th call that changes the disk fails; those after it succeed."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: int, fault: int) -> None:
+        self.left, self.fault = at, fault
+        super().__init__(patch)
+
+    def before(self, op: Op) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise OSError(self.fault, os.strerror(self.fault))
+
+    def sync(self, call: Callable[[int], Any], handle: int) -> None:
+        """Without the disk."""
+
+
+@pytest.mark.drill("T5")
+@pytest.mark.parametrize("again", [False, True], ids=["the next one", "the same one again"])
+def test_an_intact_checkpoint_is_there_whatever_call_fails(tmp_path: Path, drill: Drill, again: bool) -> None:
+    """Every call, one after the other, with one checkpoint before; the save after it succeeds and tidies up."""
+    for fault in (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS):
+        at, left = 0, 0
+        while left <= 0:
+            at += 1
+            root = tmp_path / f"{fault}_{at}"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(os, "fsync", lambda handle: None)
+                checkpoint.write(root, 20 if again else 10, fill, keep=1)
+            with pytest.MonkeyPatch.context() as patch:
+                faulty = Faulty(patch, at, fault)
+                message = complaint(root)
+                left = faulty.left
+            drill.count()
+            found = checkpoint.newest(root, print)
+            assert found is not None
+            if message:
+                assert os.strerror(fault) in message
+            else:  # what failed was the removal of a temporary file that had been renamed already
+                assert (found.name, (found / "state.json").read_bytes()) == ("00000020", b"s" * 100), (
+                    f"call {at} failed unheard"
+                )
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(os, "fsync", lambda handle: None)
+                checkpoint.write(root, 30, fill, keep=1)
+            assert sorted(os.listdir(root)) == ["00000030", "LATEST"]
+        assert at >= 18, "the drill has to reach every call of a save"
+
+
+def test_a_write_that_reads_back_differently_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.write(tmp_path, 10, fill, keep=1)
+    manifest = checkpoint._manifest(tmp_path / "00000010")
+    monkeypatch.setattr(checkpoint, "_manifest", lambda folder: manifest.replace(b"600", b"601"))
+    assert "what was written reads back differently" in complaint(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["00000010", "LATEST"]
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("a file where the folder should be")
     with pytest.raises(EnvironmentFault, match="cannot write"):
@@ -101,6 +161,7 @@ def only_checkpoints(disk: Disk) -> Callable[[Any, str], Any]:
     return lambda path, mode: disk(path, mode) if "checkpoints" in str(path) else builtins.open(path, mode)
 
 
+@pytest.mark.drill("T5")
 def test_training_goes_on_and_the_next_save_succeeds(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     full = Disk(20_000)
@@ -120,6 +181,7 @@ def test_training_goes_on_and_the_next_save_succeeds(pictures: Path, tmp_path: P
     assert not list((tmp_path / "tiny/checkpoints").glob(".*"))
 
 
+@pytest.mark.drill("T5")
 def test_the_exit_code_tells_when_the_last_save_failed(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(10**9)
     monkeypatch.setattr(qsr.files, "open", only_checkpoints(disk), raising=False)

@@ -43,6 +43,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.drill("T1")
 @pytest.mark.parametrize("name", RECIPES)
 def test_killed_twice_it_ends_with_the_same_bits(name: str, pictures: Path, tmp_path: Path) -> None:
     left_alone = tiny_options(pictures, tmp_path / "alone", **RECIPES[name])
@@ -69,6 +70,7 @@ def test_the_model_of_the_first_phase_gives_its_own_numbers(pictures: Path, tmp_
     assert info.metrics["results"] == [evaluate_set(Upscaler(network), held_out, default(2)).to_json()]
 
 
+@pytest.mark.drill("T4")
 def test_two_ranks_stopped_and_resumed_give_the_same_bits(pictures: Path, tmp_path: Path) -> None:
     """The statistics of FRB's window are those of all ranks: a resumed rank 1 has rank 0's, and must not have had others."""
     recipe = {**ONE_BIT, "quant": {**ONE_BIT["quant"], "method": "srb"}}

@@ -75,6 +75,7 @@ def test_without_augmentation_patches_stay_upright(hr):
         assert any(turn == 0 for turn, *_ in _places(read_rgb(hr / f"{sample.name}.png"), gt))
 
 
+@pytest.mark.drill("T8")
 @pytest.mark.parametrize("threads", [0, 1, 4])
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_threads_and_cache_do_not_change_batches(hr, threads, cache):
@@ -165,6 +166,15 @@ def test_a_jump_drops_what_was_prepared_for_nothing(hr):
         for step in (0, 50, 100):
             loader.batch(step)
         assert sorted(loader._pending) == [101, 102]
+
+
+def test_reordering_gives_the_samples_of_another_seed(hr):
+    with Loader(_set(hr), batch=2, threads=1) as loader, Loader(_set(hr, seed=6), batch=2) as other:
+        loader.batch(0)
+        assert not _equal(loader.batch(1), other.batch(1))
+        loader.reorder(6)
+        for step in (1, 2, 3):
+            assert _equal(loader.batch(step), other.batch(step))
 
 
 def test_close_stops_the_threads(hr):

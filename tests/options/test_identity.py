@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qsr.errors import FormatError
-from qsr.options import Options, from_json, load, options_hash, semantic_diff
+from qsr.options import Options, from_json, harmless_diff, load, options_hash, semantic_diff
 
 HARMLESS = [
     "name=other",
@@ -21,6 +21,8 @@ HARMLESS = [
     "path.resume_state=somewhere",
     "datasets.train.num_worker_per_gpu=4",
     "datasets.train.cache=none",
+    "train.nan_check_freq=5",
+    "train.nan_policy=skip",
     "datasets.val={dataroot_gt: a}",
     "network_g.upscale=2",
     "network_g.layout=edsr",
@@ -47,24 +49,35 @@ SEMANTIC = {
 }
 
 
+@pytest.mark.drill("T10")
 @pytest.mark.parametrize("override", HARMLESS)
 def test_harmless_changes_keep_hash_and_resume(valid: Path, override: str) -> None:
     old, new = load(valid).options, load(valid, [override]).options
     assert old != new
     assert semantic_diff(old, new) == []
     assert options_hash(old) == options_hash(new)
+    assert [change.partition(":")[0] for change in harmless_diff(old, new)] == [changed_key(override)]
 
 
+def changed_key(override: str) -> str:
+    """A value that says what was meant anyway changes the key as written, a section that appears is one change."""
+    return override.partition("=")[0]
+
+
+@pytest.mark.drill("T10")
 @pytest.mark.parametrize("override", SEMANTIC)
 def test_semantic_changes_are_told(valid: Path, override: str) -> None:
     old, new = load(valid).options, load(valid, [override]).options
     assert SEMANTIC[override] in semantic_diff(old, new)
     assert options_hash(old) != options_hash(new)
+    assert SEMANTIC[override] not in harmless_diff(old, new)
 
 
+@pytest.mark.drill("T10")
 def test_raising_total_iter_resumes_but_is_another_hash(valid: Path) -> None:
     old, new = load(valid).options, load(valid, ["train.total_iter=200"]).options
     assert semantic_diff(old, new) == []
+    assert harmless_diff(old, new) == ["train.total_iter: 100 -> 200"]
     assert options_hash(old) != options_hash(new)
 
 

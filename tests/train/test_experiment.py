@@ -58,6 +58,7 @@ SEMANTIC: list[tuple[Callable[[Options], Options], str]] = [
 ]
 
 
+@pytest.mark.drill("T10")
 @pytest.mark.parametrize(("change", "line"), SEMANTIC, ids=[line.split(":")[0] for _, line in SEMANTIC])
 def test_a_change_that_matters_is_refused_with_its_diff(
     finished: tuple[Path, Options], change: Callable[[Options], Options], line: str
@@ -67,17 +68,23 @@ def test_a_change_that_matters_is_refused_with_its_diff(
     assert line in str(caught.value)
 
 
-HARMLESS: list[Callable[[Options], Options]] = [
-    lambda o: changed(o, "logger", print_freq=3),
-    lambda o: changed(o, "val", val_freq=2),
-    lambda o: changed(o, "train", total_iter=9),
-    lambda o: o.model_copy(update={"device": "auto"}),
+HARMLESS: list[tuple[Callable[[Options], Options], str]] = [
+    (lambda o: changed(o, "logger", print_freq=3), "logger.print_freq: 1 -> 3"),
+    (lambda o: changed(o, "val", val_freq=2), "val.val_freq: 7 -> 2"),
+    (lambda o: changed(o, "train", total_iter=9), "train.total_iter: 4 -> 9"),
+    (lambda o: changed(o, "train", nan_policy="skip"), "train.nan_policy: stop -> skip"),
+    (lambda o: o.model_copy(update={"device": "auto"}), "device: cpu -> auto"),
 ]
 
 
-@pytest.mark.parametrize("change", HARMLESS)
-def test_a_harmless_change_is_accepted(finished: tuple[Path, Options], change: Callable[[Options], Options]) -> None:
-    assert experiment.prepare(change(finished[1]), True, False, print) == finished[0] / "tiny/checkpoints/00000004"
+@pytest.mark.drill("T10")
+@pytest.mark.parametrize(("change", "line"), HARMLESS, ids=[line.split(":")[0] for _, line in HARMLESS])
+def test_a_harmless_change_is_accepted_and_told(
+    finished: tuple[Path, Options], change: Callable[[Options], Options], line: str
+) -> None:
+    said: list[str] = []
+    assert experiment.prepare(change(finished[1]), True, False, said.append) == finished[0] / "tiny/checkpoints/00000004"
+    assert said == [f"changed since the checkpoint: {line}"]
 
 
 def test_resolved_options_are_written_twice(finished: tuple[Path, Options]) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from train_drill import assert_same, outcome, tiny_options
 
+from qsr.data.training import Batch, Loader
 from qsr.errors import ExperimentBusy, OptionsError
 from qsr.train.lock import ExperimentLock
 from qsr.train.run import train
@@ -33,16 +34,30 @@ def test_more_iterations_continue_a_finished_run(pictures: Path, tmp_path: Path)
     assert longer.iteration == 18
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_loader_threads_do_not_change_a_bit(pictures: Path, tmp_path: Path, threads: int) -> None:
-    results = []
-    for workers in (0, threads):
-        root = tmp_path / str(workers)
-        data = {"train": {"dataroot_gt": str(pictures / "train"), "gt_size": 8, "num_worker_per_gpu": workers}}
-        options = tiny_options(pictures, root, depth=None, quant=None, datasets=data)
-        train(options, notify=quiet)
-        results.append(outcome(root / "tiny"))
-    assert_same(*results)
+def with_threads(pictures: Path, root: Path, threads: int) -> dict[str, Any]:
+    data = {"train": {"dataroot_gt": str(pictures / "train"), "gt_size": 8, "num_worker_per_gpu": threads}}
+    train(tiny_options(pictures, root, depth=None, quant=None, datasets=data), notify=quiet)
+    return outcome(root / "tiny")
+
+
+@pytest.fixture(scope="module")
+def without_threads(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return with_threads(pictures, tmp_path_factory.mktemp("plain"), 0)
+
+
+@pytest.mark.drill("T8")
+@pytest.mark.parametrize(("threads", "ahead"), [(1, 1), (1, 8), (4, 1), (4, 8)])
+def test_loader_threads_and_prefetch_do_not_change_a_bit(
+    without_threads: dict[str, Any], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, ahead: int
+) -> None:
+    batch = Loader.batch
+
+    def prefetching(self: Loader, step: int) -> Batch:
+        self._ahead = ahead
+        return batch(self, step)
+
+    monkeypatch.setattr(Loader, "batch", prefetching)
+    assert_same(with_threads(pictures, tmp_path, threads), without_threads)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +87,7 @@ def test_trains_compiled(pictures: Path, tmp_path: Path) -> None:
     assert train(options, notify=quiet).iteration == 10
 
 
+@pytest.mark.drill("T6")
 def test_a_second_process_is_refused(pictures: Path, tmp_path: Path) -> None:
     with ExperimentLock(tmp_path / "tiny"), pytest.raises(ExperimentBusy):
         train(tiny_options(pictures, tmp_path), notify=quiet)

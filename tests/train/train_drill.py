@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,26 @@ def tiny_options(pictures: Path, root: Path, **sections: Any) -> Options:
     }
     for name, values in sections.items():
         plain[name] = {**plain[name], **values} if isinstance(plain.get(name), dict) and isinstance(values, dict) else values
+    plain["datasets"] = {name: values for name, values in plain["datasets"].items() if values is not None}
     if plain["quant"] is None:
         plain["train"]["fp_iter"] = 0
     return from_dict({name: value for name, value in plain.items() if value is not None})
+
+
+def small_options(pictures: Path, root: Path, **sections: Any) -> Options:
+    """Twelve iterations of one quantized network with one block, a checkpoint every fourth, nothing else: a split second."""
+    data = {"dataroot_gt": str(pictures / "train"), "gt_size": 8, "batch_size_per_gpu": 1}
+    base: dict[str, Any] = {
+        "datasets": {"train": data, "val": None},
+        "network_g": {"num_feat": 4, "num_block": 1},
+        "quant": {"calibration_batches": 1},
+        "train": {"fp_iter": 0, "total_iter": 12, "ema_decay": 0.9},
+        "depth": None,
+        "val": {"val_freq": None},
+    }
+    for name, values in sections.items():
+        base[name] = {**base[name], **values} if isinstance(base.get(name), dict) and isinstance(values, dict) else values
+    return tiny_options(pictures, root, **base)
 
 
 def start(options: Options, environment: dict[str, str] | None = None, **how: Any) -> Any:
@@ -100,7 +118,7 @@ def _trainer(
     environment: dict[str, str],
     how: dict[str, Any],
 ) -> None:
-    """how: auto_resume, overwrite for `train`; die_at / signal_at (iteration), signals, pause; die_in_fsync (n-th call)."""
+    """how: auto_resume, overwrite for `train`; die_at, signal_at, slow_at (iteration), signals, pause; die_in_fsync (n-th)."""
     os.environ.update(environment)
     import torch
 
@@ -113,6 +131,8 @@ def _trainer(
 
     def watched(self: Job, iteration: int) -> None:
         stepped(self, iteration)
+        if iteration == how.get("slow_at"):
+            time.sleep(how["pause"])
         if iteration == how.get("die_at"):
             os.kill(os.getpid(), signal.SIGKILL)
         if iteration == how.get("signal_at"):
@@ -162,7 +182,8 @@ def outcome(folder: Path) -> dict[str, Any]:
     for row in rows:
         row.pop("time", None)
         row.pop("data_wait", None)
-    facts.pop("options")
+    for name in ("options", "files"):  # both tell where the experiment lies, or hash what does
+        facts.pop(name, None)
     return {"tensors": tensors, "facts": facts, "rows": rows}
 
 
@@ -174,11 +195,11 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert one["rows"] == other["rows"]
 
 
-def _under_torchrun(plain_file: str) -> None:
+def _under_torchrun(plain_file: str, undisturbed: bool) -> None:
     """What a worker does: train and resume; at the first attempt rank 1 dies at iteration 8."""
-    first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and os.environ["RANK"] == "1"
+    first = not undisturbed and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and os.environ["RANK"] == "1"
     _trainer(json.loads(Path(plain_file).read_text()), {}, {"auto_resume": True, **({"die_at": 8} if first else {})})
 
 
 if __name__ == "__main__":
-    _under_torchrun(sys.argv[1])
+    _under_torchrun(sys.argv[1], undisturbed=len(sys.argv) > 2)
