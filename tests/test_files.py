@@ -72,6 +72,31 @@ def test_any_other_failure_to_sync_a_folder_is_raised(tmp_path: Path, monkeypatc
         files.fsync_directory(tmp_path)
 
 
+def test_what_could_not_be_tidied_does_not_hide_why_the_write_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only filesystem refuses even to remove what is not there."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files, "write_synced", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(EnvironmentFault, match="cannot write: Read-only file system"):
+        files.write_atomic(tmp_path / "a", b"1")
+    monkeypatch.undo()
+    with pytest.raises(EnvironmentFault, match="cannot write: File name too long"):
+        files.write_atomic(tmp_path / ("a" * 300), b"1")
+
+
+def test_new_folders_are_durable_before_anything_is_put_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[str, str]] = []
+    sync, make = files.fsync_directory, os.mkdir
+    monkeypatch.setattr(files, "fsync_directory", lambda folder: (steps.append(("sync", folder.name)), sync(folder)))
+    monkeypatch.setattr(os, "mkdir", lambda folder, *mode: (steps.append(("make", Path(folder).name)), make(folder, *mode)))
+    files.make_folders(tmp_path / "a" / "b")
+    files.make_folders(tmp_path / "a" / "b")
+    assert steps == [("make", "a"), ("sync", tmp_path.name), ("make", "b"), ("sync", "a")]
+
+
 def test_storage_fault_without_a_folder_to_ask(tmp_path: Path) -> None:
     fault = files.storage_fault(tmp_path / "gone" / "a", 5, OSError(errno.EACCES, "Permission denied"))
     assert str(fault).startswith(f"{tmp_path}/gone/a: cannot write: Permission denied (free some space")

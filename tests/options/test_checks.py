@@ -43,6 +43,7 @@ CONTRADICTIONS = [
         "train.distill.0",
         "expected SRResNet or SwinIR",
     ),
+    (["train.nan_policy=skip", "train.nan_check_freq=5"], "train.nan_check_freq", "has to look before every step"),
     (["train.warmup_iter=100"], "train.warmup_iter", "less than total_iter 100"),
     (["train.scheduler.type=MultiStepLR"], "train.scheduler.milestones", "missing"),
     (["train.scheduler={type: MultiStepLR, milestones: [9, 5]}"], "train.scheduler.milestones", "rising"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,45 @@ def test_everything_lands_in_the_event_file(network: nn.Module, tmp_path: Path) 
     assert "step/2.act_quant" in events.Tags()["scalars"]
     assert {"codes/2.weight_quant", "codes/2.act_quant", "shift/2.act_quant"} <= set(events.Tags()["histograms"])
     assert events.Tags()["images"] == ["val/Set5/baby"]
+
+
+def test_a_disk_that_refuses_switches_it_off_and_is_told_once(network: nn.Module, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / "file").write_text("where the folder should be")
+    told: list[str] = []
+    board = Board(tmp_path / "file", 0, told.append)
+    for _ in range(2):
+        board.scalars(5, {"l_pix": 0.25})
+        board.quantizers(5, network, torch.rand(1, 3, 8, 8))
+        board.picture(5, "Set5/baby", np.zeros((4, 6, 3), np.uint8))
+    board.close()
+    assert len(told) == 1
+    assert "file: cannot write (" in told[0]
+    assert "training goes on" in told[0]
+
+
+@pytest.mark.parametrize("method", ["scalars", "quantizers", "picture", "close"])
+def test_a_disk_that_refuses_later_does_so_too(network: nn.Module, tmp_path: Path, method: str) -> None:
+    pytest.importorskip("tensorboard")
+    told: list[str] = []
+    board = Board(tmp_path, 0, told.append)
+    writer = board._writer
+
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            def refuse(*_: object, **__: object) -> None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            return refuse
+
+    board._writer = Full()
+    arguments: dict[str, tuple[object, ...]] = {
+        "scalars": (1, {"a": 1.0}), "quantizers": (1, network, torch.rand(1, 3, 8, 8)),
+        "picture": (1, "a", np.zeros((4, 6, 3), np.uint8)), "close": (),
+    }  # fmt: skip
+    getattr(board, method)(*arguments[method])
+    assert told == [f"{tmp_path}: cannot write (No space left on device); no more for TensorBoard, training goes on"]
+    writer.close()
 
 
 def test_methods_without_a_step_have_codes_to_show(tmp_path: Path) -> None:

@@ -61,6 +61,11 @@ def damage_swap(folder: Path) -> None:
     shutil.copy(folder.parent / "00000002" / "state.json", folder / "state.json")
 
 
+def damage_version(folder: Path) -> None:
+    text = (folder / checkpoint.MANIFEST).read_text()
+    (folder / checkpoint.MANIFEST).write_text(text.replace('"version": 1', '"version": 2'))
+
+
 def damage_gone(folder: Path) -> None:
     shutil.rmtree(folder)
 
@@ -75,6 +80,7 @@ def damage_gone(folder: Path) -> None:
         damage_manifest,
         damage_no_manifest,
         damage_swap,
+        damage_version,
         damage_gone,
     ],
 )
@@ -92,6 +98,52 @@ def test_none_intact_is_an_error_not_a_fresh_start(tmp_path: Path) -> None:
     damage_flip(save(tmp_path, 3))
     with pytest.raises(FormatError, match="no checkpoint is intact"):
         checkpoint.newest(tmp_path, print)
+
+
+@pytest.mark.parametrize("pointer", [b"00000003", b"\xff\xfe", b""])
+def test_a_pointer_to_nothing_is_an_error_not_a_fresh_start(tmp_path: Path, pointer: bytes) -> None:
+    (tmp_path / checkpoint.LATEST).write_bytes(pointer)
+    with pytest.raises(FormatError, match="no checkpoint is intact"):
+        checkpoint.newest(tmp_path, print)
+
+
+def test_a_pointer_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    save(tmp_path, 3)
+    (tmp_path / checkpoint.LATEST).unlink()
+    (tmp_path / checkpoint.LATEST).mkdir()
+    said: list[str] = []
+    assert checkpoint.newest(tmp_path, said.append) == tmp_path / "00000003"
+    assert said == [f"{tmp_path / 'LATEST'}: cannot be read (Is a directory)"]
+
+
+def test_iterations_are_numbers_not_text(tmp_path: Path) -> None:
+    """100,000,000 comes after 99,999,999, although its name sorts before it."""
+    for iteration in (99_999_998, 99_999_999, 100_000_000):
+        save(tmp_path, iteration, keep=2)
+    assert names(tmp_path) == sorted(["99999999", "100000000", "LATEST"])
+    (tmp_path / checkpoint.LATEST).unlink()
+    assert checkpoint.newest(tmp_path, print) == tmp_path / "100000000"
+
+
+def test_what_stepped_aside_comes_back(tmp_path: Path) -> None:
+    """A process died between the two renames of a replacement; its number may belong to another one by now."""
+    save(tmp_path, 7, keep=1)
+    (tmp_path / "00000007").rename(tmp_path / f".00000007.old-{os.getppid()}")
+    assert checkpoint.newest(tmp_path, print) == tmp_path / "00000007"
+    assert names(tmp_path) == ["00000007", "LATEST"]
+
+
+def test_a_check_of_the_caller_passes_over_as_well(tmp_path: Path) -> None:
+    for iteration in (1, 2):
+        save(tmp_path, iteration)
+
+    def check(folder: Path) -> None:
+        if folder.name == "00000002":
+            raise FormatError("mixed")
+
+    said: list[str] = []
+    assert checkpoint.newest(tmp_path, said.append, check) == tmp_path / "00000001"
+    assert said == ["damaged checkpoint passed over: mixed"]
 
 
 def test_nothing_there_is_a_fresh_start(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from train_drill import tiny_options
+from train_drill import small_options, tiny_options
 
 from qsr.archs.convert import load_foreign_state
 from qsr.archs.modelfile import load_model, read_info
+from qsr.errors import FormatError
+from qsr.train import checkpoint
 from qsr.train.run import TrainOutcome, train
 
 
@@ -42,6 +44,17 @@ def test_validates_at_the_interval_and_at_the_end_of_each_stage(run: tuple[Train
 def test_keeps_checkpoints_at_the_interval_and_the_end(run: tuple[TrainOutcome, list[str]]) -> None:
     kept = sorted(path.name for path in (run[0].folder / "checkpoints").iterdir())
     assert kept == ["00000012", "00000016", "LATEST"]
+
+
+def test_a_checkpoint_of_an_unknown_stage_is_refused(pictures: Path, tmp_path: Path) -> None:
+    options = small_options(pictures, tmp_path, train={"total_iter": 4})
+    folder = train(options, notify=lambda line: None).folder / "checkpoints" / "00000004"
+    facts = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**facts, "stage": "polishing"}))
+    (folder / checkpoint.MANIFEST).unlink()
+    (folder / checkpoint.MANIFEST).write_bytes(checkpoint._manifest(folder))
+    with pytest.raises(FormatError, match="the checkpoint's stage 'polishing' is not one of quantized"):
+        train(options, auto_resume=True, notify=lambda line: None)
 
 
 def test_leaves_models_that_load_by_themselves(run: tuple[TrainOutcome, list[str]]) -> None:

@@ -36,6 +36,27 @@ def test_lines_without_a_terminal(tmp_path: Path) -> None:
     assert row == {"iter": 4, "lr": 2e-4, "l_pix": 0.125, "grad_norm": 0.5, "data_wait": 0.25}
 
 
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), BrokenPipeError(32, "Broken pipe")])
+def test_a_terminal_that_is_full_or_gone_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise fault
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    report(Progress("demo", total=8, period=2, epoch=2.0), tmp_path)
+    monkeypatch.undo()
+    assert len((tmp_path / "train.log").read_text().splitlines()) == 2
+
+
+def test_a_terminal_with_few_letters_shows_what_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.BytesIO()
+    screen = io.TextIOWrapper(plain, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    Progress("demo", total=8, period=2, epoch=2.0).print("resumed übung")
+    monkeypatch.undo()
+    assert plain.getvalue() == b"resumed \\xfcbung\n"
+
+
 def test_a_bar_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     screen.isatty = lambda: True  # type: ignore[method-assign]

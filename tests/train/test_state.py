@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from train_drill import tiny_options
 
 from qsr.archs.modelfile import load_model
@@ -81,6 +81,67 @@ def test_another_networks_tensors_are_refused(saved: tuple[Path, Trainee, Stage]
     save_file(tensors, folder / "training.safetensors")
     with pytest.raises(FormatError, match="tensors do not match the network: conv_last.bias"):
         state.restore(folder, make(*stage.build(), stage, torch.device("cpu")), Team())
+
+
+def test_a_tensor_of_another_shape_is_refused(saved: tuple[Path, Trainee, Stage]) -> None:
+    folder, _, stage = saved
+    tensors = load_file(folder / "training.safetensors")
+    tensors["raw/conv_last.bias"] = torch.zeros(1)  # would be spread over all three
+    save_file(tensors, folder / "training.safetensors")
+    with pytest.raises(FormatError, match=r"conv_last.bias has the shape \(1,\), the network's is \(3,\)"):
+        state.restore(folder, make(*stage.build(), stage, torch.device("cpu")), Team())
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", save({"x/y": torch.zeros(1)}), save({"optim/a|exp_avg": torch.zeros(1)})])
+def test_what_is_no_training_state_is_refused(saved: tuple[Path, Trainee, Stage], content: bytes) -> None:
+    folder, _, stage = saved
+    (folder / "training.safetensors").write_bytes(content)
+    with pytest.raises(FormatError, match="not the tensors of this training"):
+        state.restore(folder, make(*stage.build(), stage, torch.device("cpu")), Team())
+
+
+def test_files_of_one_save_belong_together(saved: tuple[Path, Trainee, Stage]) -> None:
+    folder = saved[0]
+    state.check(folder)
+    folder = folder.rename(folder.with_name("00000009"))
+    state.check(folder)
+    folder = folder.rename(folder.with_name("00000010"))
+    with pytest.raises(FormatError, match="00000010: holds iteration 9"):
+        state.check(folder)
+    folder = folder.rename(folder.with_name("00000009"))
+    tensors = load_file(folder / "training.safetensors")
+    tensors["raw/conv_last.bias"] += 1
+    save_file(tensors, folder / "training.safetensors")
+    with pytest.raises(FormatError, match=r"training\.safetensors: is not the one that state\.json was saved with"):
+        state.check(folder)
+    (folder / "training.safetensors").unlink()
+    with pytest.raises(FormatError, match=r"training\.safetensors: missing"):
+        state.check(folder)
+
+
+def test_a_checkpoint_from_before_the_hashes_is_as_good(saved: tuple[Path, Trainee, Stage]) -> None:
+    folder = saved[0]
+    facts = json.loads((folder / "state.json").read_text())
+    for name in ("files", "skipped", "rewinds"):
+        facts.pop(name)
+    (folder / "state.json").write_text(json.dumps(facts))
+    state.check(folder)
+    assert state.position_of(state.read_facts(folder)) == POSITION
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
+def test_a_state_that_is_none_is_refused(saved: tuple[Path, Trainee, Stage], content: bytes) -> None:
+    (saved[0] / "state.json").write_bytes(content)
+    with pytest.raises(FormatError, match="not the state of a training"):
+        state.read_facts(saved[0])
+
+
+@pytest.mark.parametrize(("key", "value"), [("iteration", "9"), ("stage", None), ("world", 1.5), ("options", [])])
+def test_entries_of_another_kind_are_refused(saved: tuple[Path, Trainee, Stage], key: str, value: object) -> None:
+    facts = json.loads((saved[0] / "state.json").read_text())
+    (saved[0] / "state.json").write_text(json.dumps({**facts, key: value}))
+    with pytest.raises(FormatError, match=f"{key} is .*, expected"):
+        state.check(saved[0])
 
 
 def test_a_later_version_is_refused(saved: tuple[Path, Trainee, Stage]) -> None:

@@ -49,6 +49,19 @@ def test_crops_are_written(pictures: Path, tmp_path: Path, network: nn.Module) -
     assert (read_rgb(written) == strips[0][1]).all()
 
 
+def test_pictures_that_cannot_be_written_are_told_and_cost_no_number(
+    pictures: Path, tmp_path: Path, network: nn.Module
+) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    told: list[str] = []
+    validator = Validator(tiny_options(pictures, tmp_path, val={"save_img": True}), told.append)
+    results = validator.scores(network, Team(), tmp_path / "out", lambda: False)
+    assert results == Validator(tiny_options(pictures, tmp_path)).scores(network, Team(), tmp_path, lambda: False)
+    assert [name for name, _ in validator.crops(network, Team(), tmp_path / "out", 7)] == ["held-out/0"]
+    assert len(told) == 2
+    assert all("cannot write" in line for line in told)
+
+
 def test_a_missing_set_is_told_before_training(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         Validator(tiny_options(pictures, tmp_path, datasets={"val": {"dataroot_gt": str(tmp_path / "nowhere")}}))
