@@ -1,0 +1,149 @@
+"""Whether the drills can fail: python tests/drill_mutations.py [--only T2 ...] [--minutes 30]
+
+tests/drill_mutations.toml holds broken promises: for a drill, a change to the product, and the tests that have to notice.
+Each is made in a copy of the tree (build/drill_mutations), compiled where it is C++, and the tests are run. One that nothing
+catches is a missing test: exit code 1.
+
+    [[mutation]]
+    drill = "T2"
+    breaks = "files are not synced"
+    file = "qsr/files.py"
+    before = "os.fsync(handle.fileno())"   # stands in the file exactly once
+    after = "pass"
+    tests = ["tests/chaos/test_power_loss.py"]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.tree_copy import REPOSITORY, change, copy_tree, environment
+
+TABLE = REPOSITORY / "tests" / "drill_mutations.toml"
+LIMIT = 900  # seconds for the tests of one mutation
+# setup.py compiles everything again whenever anything changed; of the copy only the changed file has to be
+BUILD = """
+import runpy, sys
+from pybind11 import setup_helpers
+
+class Incremental(setup_helpers.ParallelCompile):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options | {"needs_recompile": setup_helpers.naive_recompile})
+
+setup_helpers.ParallelCompile = Incremental
+sys.argv = ["setup.py", "-q", "build_ext", "--inplace"]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A promise of drill number `drill`, broken by putting `after` in place of `before`; tests: pytest's arguments."""
+
+    drill: str
+    breaks: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+    def applied(self, source: str) -> str:
+        """The broken file. Raises ValueError unless `before` is there exactly once."""
+        if (found := source.count(self.before)) != 1:
+            raise ValueError(f"drill_mutations.toml: {self.drill}, {self.breaks}: `before` is {found} times in {self.file}")
+        return source.replace(self.before, self.after)
+
+
+def read(table: Path = TABLE) -> list[Mutation]:
+    """The mutations of the table."""
+    rows = tomllib.loads(table.read_text(encoding="utf-8"))["mutation"]
+    return [Mutation(**{**row, "tests": tuple(row["tests"])}) for row in rows]
+
+
+def drills_with_tests(tests: Path = REPOSITORY / "tests") -> set[str]:
+    """The numbers that test files mark."""
+    texts = (path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    return {number for text in texts for number in re.findall(r'mark\.drill\("(\w+)"\)', text)}
+
+
+def run(mutations: Iterable[Mutation], seconds: float) -> Iterator[tuple[Mutation, str]]:
+    """(mutation, the test that caught it, or "" if none did); until the time is used up. Compiled ones come last."""
+    end = time.monotonic() + seconds
+    tree = copy_tree(REPOSITORY / "build" / "drill_mutations")
+    for mutation in sorted(mutations, key=lambda one: one.file.startswith("csrc/")):
+        if time.monotonic() > end:
+            return
+        path = tree / mutation.file
+        good = path.read_text(encoding="utf-8")
+        change(path, mutation.applied(good).encode())
+        try:
+            if mutation.file.startswith("csrc/"):
+                _build(tree, mutation)
+            yield mutation, _caught_by(tree, mutation)
+        finally:
+            change(path, good.encode())
+
+
+def _build(tree: Path, mutation: Mutation) -> None:
+    if not mutation.file.endswith(".cc"):  # who includes it is not known: all of them
+        shutil.rmtree(tree / "build", ignore_errors=True)
+    settings = {**os.environ, **environment(tree), "QSR_REQUIRE_KERNELS": "1", "QSR_OPTIMISE": "-O1"}
+    done = subprocess.run([sys.executable, "-c", BUILD], cwd=tree, env=settings, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"drill_mutations.toml: {mutation.drill}, {mutation.breaks}: does not compile\n{done.stderr[-2000:]}")
+
+
+def _caught_by(tree: Path, mutation: Mutation) -> str:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tree,
+            env={**os.environ, **environment(tree)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end in {LIMIT} s"
+    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+    if done.returncode < 0:
+        return f"signal {-done.returncode}"
+    if done.returncode not in (0, 1) or (done.returncode == 1 and not failed):
+        raise ValueError(
+            f"drill_mutations.toml: {mutation.drill}, {mutation.breaks}: the tests did not run\n{done.stdout[-3000:]}"
+        )
+    return failed[0] if done.returncode else ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", nargs="+", metavar="DRILL")
+    parser.add_argument("--minutes", type=float, default=60)
+    options = parser.parse_args(arguments)
+    chosen = [one for one in read() if not options.only or one.drill in options.only]
+    uncaught = done = 0
+    for mutation, by in run(chosen, 60 * options.minutes):
+        print(f"{mutation.drill:3} {mutation.breaks} ({mutation.file}): {by or 'NOTHING CAUGHT IT'}", flush=True)
+        uncaught += not by
+        done += 1
+    print(f"{done} of {len(chosen)} mutations, {uncaught} not caught")
+    if missing := drills_with_tests() - {one.drill for one in read()}:
+        print(f"drills without a mutation: {', '.join(sorted(missing))}")
+    return 1 if uncaught else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
