@@ -14,6 +14,8 @@ from qsr.runtime.packed.ops import Act, Conv, SignAct, SignWeight, UniformAct, U
 
 Format = Literal["bits", "bytes", "float"]
 
+MOST_PLANES = 3  # of signs that the compiled kernels add up, see csrc/kernels/epilogue.h and swin.h
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -36,13 +38,14 @@ class Layer:
 def layer_of(op: Conv, tensors: Tensors) -> Layer:
     """Bits for signs on signs, bytes for uniform inputs with codes as weights, floats for all else.
 
-    A scale per input channel is no factor of a sum of codes, and signs with weights of several bits have no kernel of
-    their own: both run as floats on the values of the codes, which is slower and as right.
+    A scale per input channel is no factor of a sum of codes, signs with weights of several bits have no kernel of their own,
+    and no kernel takes more than MOST_PLANES: all these run as floats on the values of the codes, which is slower and as right.
     """
     bias = vector(op.bias, op.c_out, tensors).astype(np.float64)
     act, weight = op.act, op.weight
     signs = isinstance(act, SignAct) and isinstance(weight, SignWeight) and not per_channel(act)
-    if not signs and not (isinstance(act, UniformAct) and isinstance(weight, UniformWeight | SignWeight)):
+    coded = signs or (isinstance(act, UniformAct) and isinstance(weight, UniformWeight | SignWeight))
+    if not coded or (isinstance(weight, SignWeight) and weight.planes > MOST_PLANES):
         return Layer("float", dense(op, tensors), 1, None, bias, act is not None, (0, 0, 0, 0), None)
     codes = weight_codes(op, tensors).astype(np.int16)
     planes = weight.planes if isinstance(weight, SignWeight) else 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from qsr.runtime.packed.codes import Tensors, dense, vector, weight_codes, weight_scale
 from qsr.runtime.packed.ops import Act, ElasticAct, FloatWeight, Linear, SignAct, SignWeight, Swin
-from qsr.runtime.plan_layer import levels
+from qsr.runtime.plan_layer import MOST_PLANES, levels
 
 
 def describe(op: Swin, tensors: Tensors) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _linear(layer: Linear, tensors: Tensors) -> dict[str, Any]:
     made: dict[str, Any] = {"bias": _floats(vector(layer.bias, layer.c_out, tensors))}
     if layer.act is not None:
         made["act"] = _act(layer.act, layer.c_in, tensors)
-    if isinstance(layer.weight, FloatWeight):
+    if isinstance(layer.weight, FloatWeight) or (isinstance(layer.weight, SignWeight) and layer.weight.planes > MOST_PLANES):
         return made | {"weight": _floats(dense(layer, tensors))}
     kind = np.int8 if isinstance(layer.weight, SignWeight) else np.int16
     codes = np.ascontiguousarray(weight_codes(layer, tensors), kind)

@@ -55,7 +55,7 @@ def check(header: PackedHeader, tensors: Tensors) -> None:
     _check_depths(header)
     used = {use.tensor for use in seen}
     if left := sorted(tensors.keys() - used):
-        raise FormatError(f"tensor {left[0]!r}: no operation uses it")
+        raise FormatError(f"tensor {left[0][:80]!r}: no operation uses it")
 
 
 def _check_depths(header: PackedHeader) -> None:
@@ -170,6 +170,8 @@ def holds_lowest(data: NDArray[np.uint8], bits: int) -> bool:
     >>> holds_lowest(np.array([0b01_11_00_11], np.uint8), 2), holds_lowest(np.array([0b01_10_00_11], np.uint8), 2)
     (False, True)
     """
+    if bits == 8:
+        return bool((data == 128).any())
     period = bits if 8 % bits else 1  # words after which the places of the codes repeat
     padded = np.zeros(-(-data.size // (8 * period)) * 8 * period, np.uint8)
     padded[: data.size] = data

@@ -27,8 +27,11 @@ METADATA_KEY = "qsr"
 DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 LENGTH_BYTES = 8  # in front of a safetensors file: the length of its JSON header
 MAX_TABLE = 8 << 20  # bytes of that header: our metadata, with every quote escaped, and the tensors' places
+MAX_ENTRIES = 1 << 17  # commas in that header: what JSON makes of them takes tens of times their bytes
+MAX_RANK = 4  # sizes of a tensor's shape
+ENTRY_KEYS = {"dtype", "shape", "data_offsets"}
 PIECE = 1 << 20
-MAX_QUOTED = 200  # characters of somebody else's message
+LONGEST_QUOTE = 200  # characters of somebody else's message
 MAX_FILE = 1 << 29  # bytes; a thousand times the networks that this is for
 
 
@@ -60,19 +63,19 @@ def _content(handle: BinaryIO, where: str) -> bytes:
 
 def from_bytes(content: bytes, where: str = "packed file") -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
     """`read` of a file's bytes."""
-    text = _metadata(content, where)
+    table = _table(content, where)
+    text = _metadata(table, where)
     try:
+        for name, entry in table.items():
+            _check_entry(name, entry)
+        _check_length(table, content)
         stored = deserialize(content)  # type: ignore[no-untyped-call]
     except SafetensorError as fault:
         raise FormatError(f"not a safetensors file, or damaged: {printable(str(fault))}", where=where) from fault
+    except FormatError as fault:
+        raise FormatError(fault.message, where=where) from None
     tensors: dict[str, NDArray[Any]] = {}
-    entry: dict[str, Any]
     for name, entry in stored:
-        if entry["dtype"] not in DTYPES:
-            found = f"tensor {name[:80]!r}: found type {entry['dtype']}, expected {', '.join(DTYPES)}"
-            raise FormatError(found, where=where)
-        if 0 in entry["shape"]:
-            raise FormatError(f"tensor {name[:80]!r}: is empty", where=where)
         flat: NDArray[Any] = np.frombuffer(entry["data"], dtype=DTYPES[entry["dtype"]])
         tensors[name] = flat.reshape(entry["shape"])
     header = parse(text, where)
@@ -107,11 +110,11 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2J")
     'a\\x1b[2J'
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:MAX_QUOTED])
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:LONGEST_QUOTE])
 
 
-def _metadata(content: bytes, where: str) -> str:
-    """The text under our key, out of the container's own header."""
+def _table(content: bytes, where: str) -> dict[str, Any]:
+    """The container's own header: the metadata, and an entry for each tensor."""
     if len(content) < LENGTH_BYTES:
         raise FormatError(f"not a safetensors file: {len(content)} bytes", where=where)
     length = int.from_bytes(content[:LENGTH_BYTES], "little")
@@ -119,15 +122,47 @@ def _metadata(content: bytes, where: str) -> str:
         raise FormatError("not a safetensors file, or cut short: its header is longer than the file", where=where)
     if length > MAX_TABLE:
         raise FormatError(f"header of {length} bytes, expected at most {MAX_TABLE}", where=where)
+    if (entries := content.count(b",", LENGTH_BYTES, LENGTH_BYTES + length)) >= MAX_ENTRIES:
+        raise FormatError(f"header of {entries} entries, expected at most {MAX_ENTRIES}", where=where)
     try:
         table = strict_json(content[LENGTH_BYTES : LENGTH_BYTES + length].decode(), where)
     except UnicodeDecodeError as fault:
         raise FormatError(f"not a safetensors file: {fault}", where=where) from fault
-    metadata = table.get("__metadata__") if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise FormatError(f"header: found a {type(table).__name__}, expected an object", where=where)
+    return table
+
+
+def _metadata(table: dict[str, Any], where: str) -> str:
+    """The text under our key, taken out of the table."""
+    metadata = table.pop("__metadata__", None)
     if not isinstance(metadata, dict) or metadata.keys() != {METADATA_KEY} or type(metadata[METADATA_KEY]) is not str:
         raise FormatError(f"expected one metadata key, {METADATA_KEY!r}: not a packed network", where=where)
     text: str = metadata[METADATA_KEY]
     return text
+
+
+def _check_entry(name: str, entry: Any) -> None:
+    """What safetensors lets pass: other keys, types that are not ours, shapes that numpy has no arrays for."""
+    at = f"tensor {name[:80]!r}"
+    if not isinstance(entry, dict) or entry.keys() != ENTRY_KEYS:
+        found = printable(", ".join(entry)) if isinstance(entry, dict) else type(entry).__name__
+        raise FormatError(f"{at}: found {found or 'nothing'}, expected {', '.join(sorted(ENTRY_KEYS))}")
+    kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if type(kind) is not str or kind not in DTYPES:
+        raise FormatError(f"{at}: found type {printable(str(kind))}, expected {', '.join(DTYPES)}")
+    for key, value, counts in (("shape", shape, range(1, MAX_RANK + 1)), ("data_offsets", offsets, (2,))):
+        if type(value) is not list or len(value) not in counts or any(type(n) is not int or n < 0 for n in value):
+            raise FormatError(f"not a safetensors file, or damaged: {at}: {key}: found {str(value)[:60]}")
+    if 0 in shape:
+        raise FormatError(f"{at}: is empty")
+
+
+def _check_length(table: dict[str, Any], content: bytes) -> None:
+    """Whether all bytes are there; that each belongs to one tensor is for safetensors to say."""
+    there = len(content) - LENGTH_BYTES - int.from_bytes(content[:LENGTH_BYTES], "little")
+    if (wanted := max((entry["data_offsets"][1] for entry in table.values()), default=0)) != there:
+        raise FormatError(f"not a safetensors file, or damaged: tensors of {there} bytes, its header says {wanted}")
 
 
 def is_packed(path: Path | str) -> bool:

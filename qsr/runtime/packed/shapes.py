@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from qsr.errors import FormatError
@@ -59,11 +59,12 @@ class Value(NamedTuple):
 class Use:
     """One operation's demand of one tensor. dtypes: any of them. bits, count, narrow: of codes only.
 
-    narrow: the code -2^(bits - 1) must not occur.
+    narrow: the code -2^(bits - 1) must not occur. Equal demands of different operations are equal: `at`, which says whose
+    it is, does not count.
     """
 
     tensor: str
-    at: str
+    at: str = field(compare=False)
     dtypes: tuple[str, ...]
     shape: tuple[int, ...]
     rule: Rule
@@ -141,7 +142,8 @@ def _weights(op: Op, at: str) -> int:
         terms = math.prod(weight_shape(layer)[1:])
         if terms > MAX_TERMS:
             raise FormatError(f"{at}: sums of {terms} products, expected at most {MAX_TERMS}")
-    return sum(code_count(layer) for layer in layers)
+    pairs = op.heads * op.window**4 if isinstance(op, Swin) else 0  # of tokens: what the table becomes when it is prepared
+    return pairs + sum(code_count(layer) for layer in layers)
 
 
 def _check_swin(op: Swin, channels: int, header: PackedHeader, at: str) -> None:

@@ -56,8 +56,7 @@ def strict_json(text: str, where: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} appears twice")
+            raise ValueError(f"key {_repeated(pairs)[:80]!r} appears twice")
         return found
 
     def finite(digits: str) -> float:
@@ -72,6 +71,16 @@ def strict_json(text: str, where: str) -> Any:
         return json.loads(text, object_pairs_hook=unique, parse_constant=no_constant, parse_float=finite)
     except (ValueError, RecursionError) as fault:
         raise FormatError(f"metadata is not JSON: {fault}", where=where) from fault
+
+
+def _repeated(pairs: list[tuple[str, Any]]) -> str:
+    """The first key that was there before. One pass: a header has room for a hundred thousand keys."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("no key appears twice")
 
 
 def _header(data: Any) -> PackedHeader:
