@@ -27,7 +27,16 @@ class QsrError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text} ({self.hint})" if self.hint else text
+        return _printable(f"{text} ({self.hint})" if self.hint else text)
+
+
+def _printable(text: str) -> str:
+    r"""Names and values come from files and folders of strangers: what a terminal would obey or cannot show is escaped.
+
+    >>> _printable("a\x1b[2J\nb")
+    'a\\x1b[2J\nb'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class OptionsError(QsrError):
@@ -48,7 +57,7 @@ class OptionsError(QsrError):
 
     def __str__(self) -> str:
         head = super().__str__()
-        return "\n".join((head, *(f"  {line}" for line in self.problems)))
+        return "\n".join((head, *(f"  {_printable(line)}" for line in self.problems)))
 
 
 class DataError(QsrError):
@@ -79,6 +88,10 @@ class EnvironmentFault(QsrError):
     """The machine said no: a missing package, a full disk, no permission, a device that is absent."""
 
     exit_code = 6
+
+
+class OutOfMemory(EnvironmentFault):
+    """The memory for a run is not there; smaller tiles may do with what is."""
 
 
 class ExperimentBusy(EnvironmentFault):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qsr.errors import OptionsError
+from qsr.options.problems import shown
 from qsr.options.schema import network_kind
 from qsr.options.tree import Origin, Tree
 from qsr.options.yaml_lines import KeyPath, parse_value, read_yaml
@@ -31,7 +32,9 @@ def read_layers(path: Path, overrides: Sequence[str]) -> tuple[Tree, tuple[Path,
 def _read(path: Path, inside: tuple[Path, ...], files: list[Path]) -> Tree:
     files.append(path)
     if len(files) > MAX_FILES:
-        raise OptionsError(f"more than {MAX_FILES} files by way of `base:`", where=str(path))
+        raise OptionsError(
+            f"more than {MAX_FILES} files by way of `base:`", where=str(path), hint="a file that is named twice counts twice"
+        )
     document = read_yaml(path)
     if document.value is not None and not isinstance(document.value, dict):
         raise OptionsError("holds no keys (expected `key: value` lines)", where=f"{path}:1")
@@ -42,11 +45,15 @@ def _read(path: Path, inside: tuple[Path, ...], files: list[Path]) -> Tree:
     merged = Tree()
     for base in bases if isinstance(bases, list) else [bases]:
         if not isinstance(base, str):
-            raise OptionsError(f"base: found {base!r}, expected a file name or a list of them", where=str(line))
+            raise OptionsError(f"base: found {shown(base)}, expected a file name or a list of them", where=str(line))
         below = Path(os.path.normpath(path.parent / base))
-        if below.resolve() in inside:
+        try:
+            place, there = below.resolve(), below.is_file()
+        except (OSError, ValueError) as fault:  # a name too long for any file, or with a NUL in it
+            raise OptionsError(f"base: {shown(base)} is no file name: {fault}", where=str(line)) from fault
+        if place in inside:
             raise OptionsError(f"base: {base} leads back to itself", where=str(line))
-        if not below.is_file():
+        if not there:
             raise OptionsError(f"base: no file {below}", where=str(line), hint=_neighbour(below))
         _lay(merged, _read(below, inside, files))
     _lay(merged, own)

@@ -19,7 +19,8 @@ from qsr.options.schema_walk import ANY, every_section, section_at
 from qsr.options.tree import Tree, dotted
 from qsr.options.yaml_lines import KeyPath
 
-MAX_SHOWN = 60  # characters of a value that is quoted back
+LONGEST_SHOWN = 60  # characters of a value that is quoted back
+MOST_LISTED = 50  # problems of one file; looking up what each of ten thousand could have meant would take minutes
 UNKNOWN = "unknown key"
 NETWORK_TYPES = ("SRResNet", "EDSR", "MSRResNet", "SwinIR")
 
@@ -34,7 +35,8 @@ class Problem:
     def line(self, tree: Tree) -> str:
         """`options/x.yml:41  quant.w_bit: unknown key (did you mean w_bits?)`."""
         key = dotted(self.path)
-        return f"{tree.origin(self.path)}  {key if key.isprintable() and len(key) <= MAX_SHOWN else shown(key)}: {self.message}"
+        named = key if key.isprintable() and len(key) <= LONGEST_SHOWN else shown(key)
+        return f"{tree.origin(self.path)}  {named}: {self.message}"
 
 
 def refuse(problems: Iterable[Problem], tree: Tree, name: str) -> None:
@@ -43,7 +45,9 @@ def refuse(problems: Iterable[Problem], tree: Tree, name: str) -> None:
     lines = tuple(dict.fromkeys(problem.line(tree) for problem in ordered))
     if lines:
         count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise OptionsError(f"{count} in the options", where=name, problems=lines)
+        if len(lines) > MOST_LISTED:
+            count = f"more than {MOST_LISTED} problems"
+        raise OptionsError(f"{count} in the options", where=name, problems=lines[:MOST_LISTED])
 
 
 def schema_problems(fault: ValidationError, tree: Tree) -> list[Problem]:
@@ -53,12 +57,13 @@ def schema_problems(fault: ValidationError, tree: Tree) -> list[Problem]:
     """
     network = network_kind(tree.get(("network_g",)))
     found: dict[KeyPath, Problem] = {}
-    for error in fault.errors(include_url=False):
+    for error in fault.errors(include_url=False)[: MOST_LISTED + 1]:
         path = _written_path(error["loc"], tree)
         if path not in found:
             found[path] = _retell(path, error, network)
     meant = {(*path[:-1], _suggestion(path, network)) for path, problem in found.items() if problem.message.startswith(UNKNOWN)}
-    return [problem for path, problem in found.items() if path not in meant]
+    # only what is missing: an unknown key may have its own name, right in another section
+    return [problem for path, problem in found.items() if path not in meant or problem.message.startswith(UNKNOWN)]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -69,7 +74,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def shown(value: Any) -> str:
     """A value as quoted in a message, cut to a line's length."""
     text = repr(value)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 
 def _written_path(loc: tuple[int | str, ...], tree: Tree) -> KeyPath:
@@ -125,7 +130,7 @@ def _expected(kind: str, message: str) -> str:
 
 
 def _close(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1, 0.6) if len(word) <= MAX_SHOWN else []
+    near = difflib.get_close_matches(word, list(known), 1, 0.6) if len(word) <= LONGEST_SHOWN else []
     return near[0] if near else ""
 
 

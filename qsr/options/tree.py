@@ -67,11 +67,6 @@ class Tree:
         """Takes a key out; its origin stays, so that messages about its absence can still point there."""
         del self.get(path[:-1])[path[-1]]
 
-    def forget(self, path: KeyPath) -> None:
-        """Drops the origins of a key and of everything inside it."""
-        for stale in [p for p in self.origins if p[: len(path)] == path]:
-            del self.origins[stale]
-
     def move(self, old: KeyPath, new: KeyPath) -> None:
         """Renames a key, keeping its value's origin. Both paths must have the same parent section."""
         section = self.get(old[:-1])
@@ -80,23 +75,31 @@ class Tree:
 
     def merge(self, other: Tree) -> None:
         """Lays `other` over this tree: sections are merged key by key, everything else is replaced."""
-        self._lay(self.value, other.value, (), other)
+        replaced: set[KeyPath] = set()
+        self._lay(self.value, other.value, (), other, replaced)
+        # one pass over all origins, not one for each key: a file has room for tens of thousands
+        kept = {path: origin for path, origin in self.origins.items() if not _within(path, replaced)}
+        new = {path: origin for path, origin in other.origins.items() if _within(path, replaced)}
+        self.origins = kept | {path: other.origin(path) for path in replaced} | new
 
-    def _lay(self, mine: dict[str, Any], theirs: dict[str, Any], path: KeyPath, other: Tree) -> None:
+    def _lay(self, mine: dict[str, Any], theirs: dict[str, Any], path: KeyPath, other: Tree, replaced: set[KeyPath]) -> None:
         for key, value in theirs.items():
             here = (*path, key)
             if isinstance(value, dict) and isinstance(mine.get(key), dict):
                 self.origins.setdefault(here, other.origin(here))
-                self._lay(mine[key], value, here, other)
+                self._lay(mine[key], value, here, other, replaced)
                 continue
-            self.forget(here)
             mine[key] = copy.deepcopy(value)
-            self.origins[here] = other.origin(here)
-            self.origins.update({p: o for p, o in other.origins.items() if p[: len(here)] == here})
+            replaced.add(here)
 
     def leaves(self) -> Iterator[tuple[KeyPath, Any]]:
         """Every path whose value is not a section, in file order."""
         yield from _leaves(self.value, ())
+
+
+def _within(path: KeyPath, roots: set[KeyPath]) -> bool:
+    """Whether `path` is one of `roots` or lies inside one."""
+    return any(path[:end] in roots for end in range(1, len(path) + 1))
 
 
 def _leaves(value: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -21,9 +21,9 @@ import yaml
 from qsr.errors import OptionsError
 
 MAX_BYTES = 1 << 20  # the largest ready file has 2 KiB
-MAX_NODES = 100_000  # aliases count as often as they are used, so an alias bomb stops here
+MAX_NODES = 10_000  # aliases count as often as they are used, so an alias bomb stops here; the largest ready file has 200
 MAX_DEPTH = 32
-MAX_NUMBER = 40  # characters; longer digits stay text, for int() of a megabyte takes seconds
+LONGEST_NUMBER = 40  # characters; longer digits stay text, for int() of a megabyte takes seconds
 
 KeyPath = tuple[str | int, ...]
 
@@ -77,7 +77,7 @@ def parse_value(text: str, name: str) -> Any:
 
 def _decode(raw: bytes, name: str) -> str:
     if len(raw) > MAX_BYTES:
-        raise OptionsError(f"larger than {MAX_BYTES >> 10} KiB: not an option file", where=f"{name}:1")
+        raise OptionsError(f"larger than {MAX_BYTES:,} bytes", where=f"{name}:1", hint="no option file is as large")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
         raise OptionsError("begins with a byte order mark", where=f"{name}:1", hint="save it as UTF-8 without BOM")
     try:
@@ -145,11 +145,11 @@ class _Builder:
     def count(self, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            raise self.fault(f"more than {MAX_NODES} values (aliases counted as often as they are used)")
+            raise self.fault(f"more than {MAX_NODES:,} values, aliases as often as they are used", "no option file has as many")
 
     def reach(self, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise self.fault(f"nested deeper than {MAX_DEPTH} levels")
+            raise self.fault(f"nested deeper than {MAX_DEPTH} levels", "no option file is as deep")
         self.deepest = max(self.deepest, depth)
 
     def node(self, path: KeyPath, depth: int) -> Any:
@@ -159,7 +159,7 @@ class _Builder:
         event, before = self.event, self.nodes
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise self.fault(f"alias *{event.anchor} without its anchor")
+                raise self.fault(f"alias *{event.anchor[:80]} without its anchor")
             value, size, height = self.anchors[event.anchor]
             self.count(size)
             self.reach(depth + height)
@@ -200,7 +200,7 @@ class _Builder:
                 raise self.fault("the merge key '<<' is not supported", "use `base: other.yml`")
             if key in items:
                 first = self.lines[(*path, key)]
-                raise self.fault(f"key {key!r} appears twice (first in line {first})", "remove one of them")
+                raise self.fault(f"key {key[:80]!r} appears twice (first in line {first})", "remove one of them")
             self.lines[(*path, key)] = line
             self.advance()
             items[key] = self.node((*path, key), depth + 1)
@@ -210,7 +210,7 @@ class _Builder:
     def refuse_tag(self, allowed: str) -> None:
         tag = self.event.tag
         if tag not in (None, "!", _STANDARD_TAG + allowed):
-            raise self.fault(f"tag {tag.replace(_STANDARD_TAG, '!!')} is not allowed in an option file")
+            raise self.fault(f"tag {tag.replace(_STANDARD_TAG, '!!')[:80]} is not allowed in an option file")
 
     def scalar(self, event: Any) -> Any:
         text: str = event.value
@@ -224,7 +224,7 @@ class _Builder:
         if expected is None:
             self.refuse_tag("str")
         if type(value) is not expected:
-            raise self.fault(f"!!{kind} does not fit {text[:MAX_NUMBER]!r}")
+            raise self.fault(f"!!{kind} does not fit {text[:LONGEST_NUMBER]!r}")
         return value
 
 
@@ -238,7 +238,7 @@ def plain_scalar(text: str) -> str | int | float | bool | None:
         return None
     if text in _BOOL:
         return _BOOL[text]
-    if len(text) <= MAX_NUMBER:
+    if len(text) <= LONGEST_NUMBER:
         if _INT.fullmatch(text):
             return int(text.replace("_", ""))
         if _FLOAT.fullmatch(text):

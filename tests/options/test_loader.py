@@ -49,6 +49,21 @@ def test_checks_across_keys_join_the_schemas_problems(valid: Path) -> None:
     assert "rlq is defined for 2 to 8" in str(caught.value)
 
 
+def test_a_key_in_the_wrong_section_is_refused(valid: Path) -> None:
+    """It has a right name, so nothing else is suggested for it; and yet it must not count as its own correction."""
+    valid.write_text(valid.read_text().replace("gt_size: 48", "gt_size: 48\n    channels_last: true"))
+    with pytest.raises(OptionsError) as caught:
+        load(valid)
+    assert caught.value.problems == (f"{valid}:7  datasets.train.channels_last: unknown key (did you mean channels_last?)",)
+
+
+def test_no_more_problems_are_listed_than_anybody_reads(valid: Path) -> None:
+    valid.write_text(valid.read_text() + "".join(f"key{number}: 1\n" for number in range(80)))
+    with pytest.raises(OptionsError, match="more than 50 problems in the options") as caught:
+        load(valid)
+    assert len(caught.value.problems) == 50
+
+
 def test_no_follow_up_errors_in_a_section_with_a_misspelling(valid: Path) -> None:
     valid.write_text(valid.read_text().replace("gt_size", "gt_sise"))
     with pytest.raises(OptionsError) as caught:
