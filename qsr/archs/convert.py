@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from qsr.files import write_atomic
 
 Key = Literal["params", "params_ema", "auto"]
 FOREIGN = (".pth", ".pt", ".ckpt")
+LONGEST_REASON = 200  # characters of torch's own words
 # buffers that follow from sizes; qsr computes them at run time
 DERIVED = (".attn_mask", ".relative_position_index")
 
@@ -34,17 +36,30 @@ def load_foreign_state(path: Path | str, key: Key = "auto") -> dict[str, Tensor]
     """
     path = Path(path)
     try:
+        _refuse_unpacking(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except FormatError:
+        raise
     except FileNotFoundError as fault:
         raise FormatError("no such file", where=str(path)) from fault
     except pickle.UnpicklingError as fault:
         raise FormatError("holds more than tensors, or is damaged; it is not loaded", where=str(path)) from fault
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as fault:
-        reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+    except Exception as fault:  # a pickle written for it makes an unpickler raise whatever it likes
+        reason = str(fault).splitlines()[0][:LONGEST_REASON] if str(fault) else type(fault).__name__
         raise FormatError(f"not a readable checkpoint: {reason}", where=str(path)) from fault
     state = _choose(content, key, str(path))
     names = {name: name.removeprefix("module.") for name in state if not name.endswith(DERIVED)}
     return {ours: state[name] for name, ours in names.items()}
+
+
+def _refuse_unpacking(path: Path) -> None:
+    """FormatError for an archive that holds more than its own size. torch stores tensors as they are and never twice."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked, there = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+    if unpacked > there:
+        raise FormatError(f"would unpack to {unpacked:,} bytes, and is {there:,}: a zip bomb", where=str(path))
 
 
 def _choose(content: object, key: Key, where: str) -> Mapping[str, Tensor]:
@@ -60,6 +75,10 @@ def _choose(content: object, key: Key, where: str) -> Mapping[str, Tensor]:
         raise FormatError(f"no weights {key!r}: the file is a plain state dict", where=where, hint="use param_key_g: auto")
     if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise FormatError("not a state dict of tensors", where=where)
+    for name, value in content.items():
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            shape = "x".join(map(str, value.shape))
+            raise FormatError(f"tensor {str(name)[:80]!r} of {shape} has fewer numbers than its shape says", where=where)
     return content
 
 
