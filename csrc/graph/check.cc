@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "kernels/picture.h"
+
 namespace qsr {
 namespace {
 
@@ -93,8 +95,7 @@ class Checker {
     const MapSpec* in = map(stage.input);
     switch (stage.kind) {
       case Kind::kPicture:
-        return map(stage.out) && make(stage, map(stage.out)->channels, 1, false) && vector(stage.scale, static_cast<size_t>(map(stage.out)->channels)) &&
-               vector(stage.bias, static_cast<size_t>(map(stage.out)->channels));
+        return make(stage, kPictureChannels, 1, false) && vector(stage.scale, kPictureChannels) && vector(stage.bias, kPictureChannels);
       case Kind::kConv: {
         const int outputs = stage.conv.c_out / stage.planes, channels = outputs / (stage.up * stage.up);
         if (stage.second >= 0) {
@@ -119,8 +120,11 @@ class Checker {
         return make(stage, in->channels, in->factor * stage.up, false);
       case Kind::kChannelMean:
         return make(stage, 1, in->factor, false);
-      case Kind::kStore:
-        return in->channels == 3 && in->factor == network_.scale && stage.out < 0 && stage.sinks.empty();
+      case Kind::kStore: {
+        const MapSpec* second = stage.second >= 0 ? floats(stage.second) : in;
+        return in->channels == kPictureChannels && in->factor == network_.scale && second && second->channels == in->channels &&
+               second->factor == in->factor && stage.out < 0 && stage.sinks.empty();
+      }
       case Kind::kMean:
         return stage.slot >= 0 && stage.out < 0 && stage.sinks.empty();
       case Kind::kSwin:
@@ -129,8 +133,20 @@ class Checker {
     return false;
   }
 
+  // No field is set that belongs to another kind of stage: what is not looked at here may be looked at when it runs.
+  static bool own(const StageSpec& stage) {
+    const Kind kind = stage.kind;
+    const bool conv = kind == Kind::kConv;
+    if (stage.up != 1 && !conv && kind != Kind::kShuffle && kind != Kind::kBilinear) return false;
+    if (stage.second >= 0 && !conv && kind != Kind::kMap && kind != Kind::kSpatial && kind != Kind::kStore) return false;
+    if (stage.slot >= 0 && !conv && kind != Kind::kQuantize && kind != Kind::kMean) return false;
+    if (stage.input >= 0 && kind == Kind::kPicture) return false;
+    if ((stage.kh != 1 || stage.kw != 1) && kind != Kind::kSpatial) return false;
+    return conv || (stage.planes == 1 && stage.edge.empty() && stage.codes.empty() && stage.floats.empty());
+  }
+
   bool check(const StageSpec& stage) const {
-    if (stage.up < 1 || stage.up > 8 || !slot(stage)) return false;
+    if (stage.up < 1 || stage.up > kMaxEnlargement || !slot(stage) || !own(stage)) return false;
     if (stage.kind == Kind::kPicture) return true;
     if (stage.kind == Kind::kConv) return conv(stage);
     const MapSpec* in = floats(stage.input);
@@ -141,7 +157,7 @@ class Checker {
       return false;
     }
     if (stage.kind == Kind::kNorm) return stage.scale.size() == channels && stage.bias.size() == channels && stage.eps >= 0;
-    if (stage.kind == Kind::kSwin) return stage.swin && stage.window >= 1 && stage.window <= kMaxSwinWindow;
+    if (stage.kind == Kind::kSwin) return stage.swin && stage.swin->channels() == in->channels && stage.swin->window() == stage.window;
     if (stage.kind == Kind::kQuantize) return stage.step >= 0 && stage.lowest <= stage.highest;
     if (stage.kind == Kind::kSpatial) {
       const MapSpec* by = floats(stage.second);
@@ -169,6 +185,7 @@ class Checker {
     }
     if (real ? !stage.scale.empty() && stage.scale.size() != outputs : stage.scale.size() != planes * outputs) return false;
     if (real && stage.planes != 1) return false;
+    if (stage.slot >= 0 && stage.scale.empty()) return false;
     if (!stage.edge.empty() && stage.edge.size() != taps * outputs) return false;
     return vector(stage.bias, outputs) && vector(stage.slope, outputs) && vector(stage.after, outputs);
   }

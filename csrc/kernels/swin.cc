@@ -162,6 +162,8 @@ SwinLayer::SwinLayer(std::unique_ptr<Parts> parts) noexcept : parts_(std::move(p
 SwinLayer::~SwinLayer() = default;
 
 size_t SwinLayer::scratch_bytes() const noexcept { return SwinWork().carve(*parts_, nullptr); }
+int SwinLayer::channels() const noexcept { return parts_->channels; }
+int SwinLayer::window() const noexcept { return parts_->window; }
 int SwinLayer::windows(int h, int w) const noexcept { return (h / parts_->window) * (w / parts_->window); }
 const char* SwinLayer::kernel() const noexcept { return parts_->name; }
 

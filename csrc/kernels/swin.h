@@ -15,7 +15,7 @@
 
 namespace qsr {
 
-constexpr int kMaxSwinWindow = 16;
+constexpr int kMaxSwinWindow = 32;
 constexpr int kMaxSwinChannels = 4096;  // of the map and of any layer: K * 255 * 128 < 2^31 by far
 constexpr int kMaxSwinPlanes = 3;
 
@@ -83,6 +83,10 @@ class SwinLayer {
 
   // Of one call of run(), whatever the map's size.
   size_t scratch_bytes() const noexcept;
+
+  // Of the map that it works on.
+  int channels() const noexcept;
+  int window() const noexcept;
 
   // Windows of a map; h, w multiples of the window.
   int windows(int h, int w) const noexcept;
