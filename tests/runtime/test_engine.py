@@ -22,6 +22,7 @@ _kernels = pytest.importorskip("qsr._kernels", reason="the extension was not bui
 engine = pytest.importorskip("qsr.runtime.engine")
 
 ODD = ("w2a2o", "w2a2f", "w2a2fo", "w4a4sf", "w4a4sn", "w1a1m", "w1a1x2m", "w1a1p", "w1a1c", "w4a4w", "w4a1", "w1a8")
+ODD += ("w1a1x4", "w1a4x4")
 ISAS = [isa for isa in engine.ISAS if _kernels.isa_supported()[isa]]
 Net = tuple[Any, dict[str, NDArray[Any]]]
 
@@ -70,6 +71,15 @@ def test_shuffles_are_folded_into_the_store(tail: str, scale: int) -> None:
     assert_near(ours, Interpreter(*net, net[0].programs[0]).run(picture(6, 11), True))
 
 
+@pytest.mark.parametrize("window", [17, 32])
+@pytest.mark.parametrize("method", ["fp", "w4a4", "w1a1x4"])
+def test_largest_windows_and_most_planes(method: str, window: int) -> None:
+    """All that docs/format.md allows is computed, also what no network of ours has."""
+    net = swin_net(method, features=6, layers=2, heads=2, window=window)
+    one = picture(window, window)
+    assert_near(engine_of(net).run(one, True), Interpreter(*net, net[0].programs[0]).run(one, True))
+
+
 @pytest.mark.parametrize("method", ["fp", "w4a4", "w1a1"])
 def test_swin(method: str) -> None:
     net = swin_net(method)
@@ -82,6 +92,7 @@ def test_swin(method: str) -> None:
     assert np.quantile(off, 0.99 if method == "fp" else 0.9) < 1e-4
 
 
+@pytest.mark.drill("K3")
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("method", ["fp", "w1a1x2", "w2a2", "w4a8", "w2a2f", "w1a1m"])
 def test_every_instruction_set(method: str, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +149,7 @@ def test_sums_are_the_integers(method: str) -> None:
 
 
 # --- threads, memory, processes -----------------------------------------------------------------------------------------
+@pytest.mark.drill("K6")
 def test_bytes_do_not_depend_on_threads_or_tiles() -> None:
     net = conv_net("w2a2", features=64, blocks=2, scale=2, layout="msr", tail="fp")
     wide = picture(23, 701)  # several tiles of columns
@@ -145,6 +157,7 @@ def test_bytes_do_not_depend_on_threads_or_tiles() -> None:
     assert all(np.array_equal(results[0], result) for result in results)
 
 
+@pytest.mark.drill("K6")
 def test_one_engine_in_many_threads() -> None:
     net = conv_net("w4a4", features=32, blocks=1, scale=2)
     made = engine_of(net, 2)

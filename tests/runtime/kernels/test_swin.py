@@ -34,6 +34,7 @@ SHAPES = [
     (24, 3, 3, 1, 9, 9, 48),
     (16, 2, 16, 8, 32, 16, 32),
     (20, 5, 10, 5, 10, 10, 20),  # 100 tokens: vectors left over
+    (4, 2, 32, 16, 32, 64, 6),  # the largest window
     (5, 5, 1, 0, 3, 4, 10),  # one token, heads of one channel
     (1, 1, 2, 1, 2, 2, 1),
 ]
