@@ -23,7 +23,7 @@ FLOORS = {
     **dict.fromkeys(("evaluate", "export"), 4),
     **dict.fromkeys(("train", "report", "ptq", "zoo"), 5),
     **dict.fromkeys(("leaderboard", "upscale"), 6),
-    **dict.fromkeys(("bench", "serve"), 7),
+    **dict.fromkeys(("bench", "serve", "doctor"), 7),
     "cli": 8,
 }
 # within a floor: everybody may raise errors, validation draws its crops with report, an export measures what its tail costs
@@ -32,7 +32,10 @@ LEVEL_ARROWS = {
     ("train", "report"),
     ("export", "evaluate"),
 }
-LIGHT_ROOMS = ("__init__", "errors", "spec", "files", "quantities", "cluster", "options", "runtime", "compat", "upscale", "cli")
+LIGHT_ROOMS = (
+    *("__init__", "errors", "spec", "files", "quantities", "cluster"),
+    *("options", "runtime", "compat", "upscale", "doctor", "cli"),
+)
 HEAVY = {"torch", "torchvision", "basicsr", "cv2", "numba", "skimage", "scipy", "tensorboard"}
 
 

@@ -30,6 +30,7 @@ VERBS = {
     "report": "report_verb",
     "zoo": "zoo_verb",
     "info": "info_verb",
+    "doctor": "doctor_verb",
     "options": "options_verb",
     "data": "data_verb",
 }
