@@ -10,6 +10,7 @@ enum class Code {
   kOk,
   kArgument,  // the caller's mistake: a bug above this floor (ValueError in Python)
   kFormat,    // the data's mistake: a damaged or hostile file (qsr.errors.FormatError in Python)
+  kMemory,    // nobody's mistake: the system has no more (MemoryError in Python, upon which tiles get smaller)
 };
 
 // A fixed buffer, so that reporting an error cannot itself fail for want of memory.

@@ -14,6 +14,10 @@ inline void raise_if_failed(const Status& status) {
     PyErr_SetString(error.ptr(), status.message);
     throw pybind11::error_already_set();
   }
+  if (status.code == Code::kMemory) {
+    PyErr_SetString(PyExc_MemoryError, status.message);
+    throw pybind11::error_already_set();
+  }
   throw pybind11::value_error(status.message);
 }
 

@@ -201,7 +201,7 @@ Status check_network(const NetworkSpec& network) noexcept {
   try {
     return Checker(network).run();
   } catch (...) {
-    return failure(Code::kArgument, "out of memory");
+    return failure(Code::kMemory, "out of memory");
   }
 }
 

@@ -78,7 +78,7 @@ Status Engine::make(NetworkSpec&& network, Isa limit, int threads, bool keep, st
     *out = std::move(made);
     return {};
   } catch (const std::bad_alloc&) {
-    return failure(Code::kArgument, "out of memory");
+    return failure(Code::kMemory, "out of memory");
   }
 }
 
@@ -126,7 +126,7 @@ Status Engine::run(const Job& job) const noexcept {
     bytes = plan.total_bytes();
     memory = Buffer::large(bytes);
   }
-  if (!memory.ok()) return failure(Code::kArgument, "out of memory: a picture of %dx%d takes %zu MiB", job.width, job.height, bytes >> 20);
+  if (!memory.ok()) return failure(Code::kMemory, "out of memory: a picture of %dx%d takes %zu MiB", job.width, job.height, bytes >> 20);
 
   Lease lease(threads_);
   std::vector<View> views;
@@ -137,7 +137,7 @@ Status Engine::run(const Job& job) const noexcept {
     if (job.times) times.resize(graph_.stages.size() * static_cast<size_t>(lease.threads()));
     slots.resize(static_cast<size_t>(graph_.slots) + 1);
   } catch (const std::bad_alloc&) {
-    return failure(Code::kArgument, "out of memory");
+    return failure(Code::kMemory, "out of memory");
   }
   uint8_t* arena = memory.bytes();
   double* lines = reinterpret_cast<double*>(arena + plan.arena_bytes);

@@ -32,7 +32,7 @@ class Engine {
   // threads >= 1. keep: every map that exists as a whole lives until the end of a run, for `visit`.
   static Status make(NetworkSpec&& network, Isa limit, int threads, bool keep, std::unique_ptr<Engine>* out) noexcept;
 
-  // kArgument where there is no memory. The result is the same for every number of threads.
+  // kMemory where there is none. The result is the same for every number of threads.
   Status run(const Job& job) const noexcept;
 
   // Bytes that a run takes besides the pictures.

@@ -200,7 +200,7 @@ class Scheduler {
       const int64_t rows = int64_t{map.factor} * out_.height, columns = int64_t{map.factor} * out_.width;
       int64_t bytes = 0;
       if (rows > INT32_MAX / 8 || columns > INT32_MAX / 8 || !checked_product({rows, columns + 64, map.channels, 4}, &bytes) || bytes > kMostBytes) {
-        return failure(Code::kArgument, "a picture of %dx%d needs more memory than there can be; cut it into tiles", out_.width, out_.height);
+        return failure(Code::kMemory, "a picture of %dx%d needs more memory than there can be; cut it into tiles", out_.width, out_.height);
       }
       Rows& place = out_.whole[m];
       place.capacity = static_cast<int>(rows);
@@ -393,7 +393,7 @@ Status make_schedule(const Graph& graph, int height, int width, int threads, std
     *out = std::move(made);
     return {};
   } catch (const std::bad_alloc&) {
-    return failure(Code::kArgument, "out of memory");
+    return failure(Code::kMemory, "out of memory");
   }
 }
 

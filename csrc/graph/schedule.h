@@ -89,7 +89,7 @@ struct Schedule {
   size_t total_bytes() const noexcept { return arena_bytes + line_bytes + scratch_bytes * static_cast<size_t>(threads); }
 };
 
-// kArgument where the memory would not be addressable, or there is none for the plan itself.
+// kMemory where the memory would not be addressable, or there is none for the plan itself.
 Status make_schedule(const Graph& graph, int height, int width, int threads, std::shared_ptr<const Schedule>* out) noexcept;
 
 }  // namespace qsr

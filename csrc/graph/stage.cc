@@ -52,7 +52,7 @@ Status make_targets(const std::vector<MapSpec>& maps, bool from_float, Stage* st
   for (const SinkSpec& sink : spec.sinks) merge = merge && c % 32 == 0 && maps[static_cast<size_t>(sink.map)].channels > 0;
   const size_t across = merge ? up : 1, channels = c * across, planes = static_cast<size_t>(spec.planes), padded = round_up(channels, 16);
   Vectors vectors(up * (up / across) * (padded * (planes + 7) + 64));
-  if (!vectors.ok()) return failure(Code::kArgument, "out of memory");
+  if (!vectors.ok()) return failure(Code::kMemory, "out of memory");
   for (size_t dy = 0; dy < up; ++dy) {
     for (size_t dx = 0; dx < up; dx += across) {
       Target target;
@@ -124,7 +124,7 @@ Status make_conv(const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {
   const size_t row = (static_cast<size_t>(stage->chunk + conv.kw + kSlackPixels) + kSlackPixels) * conv.pixel_bytes() + 64;
   stage->padding = Buffer(row);
   stage->taps = Buffer(4 * conv.c_out_padded() * static_cast<size_t>(conv.kh * conv.kw));
-  if (!stage->packed.ok() || !stage->padding.ok() || !stage->taps.ok()) return failure(Code::kArgument, "out of memory");
+  if (!stage->packed.ok() || !stage->padding.ok() || !stage->taps.ok()) return failure(Code::kMemory, "out of memory");
   stage->kernel->pack(conv, real ? static_cast<const void*>(spec.floats.data()) : spec.codes.data(), stage->packed.bytes());
   std::memset(stage->padding.bytes(), conv.zero(), row);
   if (conv.input == Input::kBits) tap_sums(conv, spec.codes.data(), reinterpret_cast<int32_t*>(stage->taps.bytes()));

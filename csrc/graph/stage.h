@@ -64,7 +64,7 @@ struct Stage {
   size_t scratch_bytes() const noexcept;  // of kernel, sums and run-time vectors together
 };
 
-// Takes the spec over. kFormat where no kernel accepts, kArgument without memory.
+// Takes the spec over. kFormat where no kernel accepts, kMemory without memory.
 Status make_stage(StageSpec&& spec, const std::vector<MapSpec>& maps, Isa limit, Stage* out);
 
 }  // namespace qsr

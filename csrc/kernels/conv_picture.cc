@@ -84,7 +84,7 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
   const Aligned rows((row_count - 1) * row_bytes + (columns + kSlackPixels) * stride + 64), packed(kernel.packed_bytes(conv));
   const Aligned acc(4 * sum_row * static_cast<size_t>(kernel.tile_rows)), scratch(kernel.scratch_bytes(conv, width));
   const Aligned taps(4 * padded * static_cast<size_t>(conv.kh * conv.kw));
-  if (!rows.data || !packed.data || !acc.data || !scratch.data || !taps.data) return failure(Code::kArgument, "out of memory");
+  if (!rows.data || !packed.data || !acc.data || !scratch.data || !taps.data) return failure(Code::kMemory, "out of memory");
 
   // slack, sums and scratch may hold anything: here not-a-number, 255 and -1
   std::memset(rows.data, 0xff, rows.count);

@@ -153,7 +153,7 @@ Status SwinLayer::make(const SwinSpec& spec, Isa limit, std::unique_ptr<SwinLaye
     name_it(isa, parts.get());
     out->reset(new SwinLayer(std::move(parts)));
   } catch (const std::bad_alloc&) {
-    return failure(Code::kArgument, "no memory for a layer of %d channels", spec.channels);
+    return failure(Code::kMemory, "no memory for a layer of %d channels", spec.channels);
   }
   return status;
 }

@@ -75,7 +75,7 @@ struct SwinSpec {
 
 class SwinLayer {
  public:
-  // kArgument: extents that do not fit together, limits, null vectors, codes out of range, no memory.
+  // kArgument: extents that do not fit together, limits, null vectors, codes out of range. kMemory: none.
   static Status make(const SwinSpec& spec, Isa limit, std::unique_ptr<SwinLayer>* out) noexcept;
   ~SwinLayer();
   SwinLayer(const SwinLayer&) = delete;

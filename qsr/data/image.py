@@ -26,46 +26,60 @@ from PIL.ImageFile import ImageFile
 from qsr.data.formats import SUFFIXES, Damaged, bits_per_channel, check_whole, open_lazily, quick_size
 from qsr.errors import DataError
 from qsr.files import write_atomic
+from qsr.quantities import raised
 
 MAX_PIXELS = 1 << 28
-"""Largest picture that is decoded unless the caller says otherwise: 16384 x 16384, 768 MiB as RGB."""
+"""Largest picture that is decoded unless the caller or $QSR_MAX_PIXELS says otherwise: 16384 x 16384, 768 MiB as RGB."""
+MAX_PIXELS_EVER = 1 << 30  # OpenCV's own limit, which decodes 16 bits
+VARIABLE = "QSR_MAX_PIXELS"
+HOW_TO_RAISE = f"set {VARIABLE}=NUMBER if there is memory for it"
 
 # A picture of n pixels never needs more than this many bytes per pixel on disk (16-bit RGBA, uncompressed).
 _FILE_BYTES_PER_PIXEL = 8
 _HEADER_BYTES = 1 << 16
 # What Pillow's parsers raise on hostile bytes. struct.error is none of the built-in kinds.
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError, Warning,
-                  struct.error, zlib.error)  # fmt: skip
+DECODE_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError, Warning,
+                 struct.error, zlib.error)  # fmt: skip
 
 
-def read_rgb(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def pixel_limit() -> int:
+    """MAX_PIXELS, or what $QSR_MAX_PIXELS says instead."""
+    return raised(MAX_PIXELS, VARIABLE, MAX_PIXELS_EVER)
+
+
+def read_rgb(path: Path | str, max_pixels: int | None = None) -> np.ndarray:
     """Decode `path` to (h, w, 3) uint8 RGB. Raises DataError naming the file and what is wrong with it."""
     return decode_rgb(_read_bytes(path, max_pixels), str(path), max_pixels)
 
 
-def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_image(path: Path | str, max_pixels: int | None = None) -> np.ndarray:
     """Decode `path` keeping depth and alpha: (h, w, c) uint8 or uint16; c is 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA."""
     return decode(_read_bytes(path, max_pixels), str(path), max_pixels)
 
 
-def decode_rgb(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_rgb(data: bytes, where: str, max_pixels: int | None = None) -> np.ndarray:
     """`read_rgb` of an encoded picture in memory; `where` names it in errors."""
     return to_rgb8(decode(data, where, max_pixels))
 
 
-def decode(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """`read_image` of an encoded picture in memory; `where` names it in errors."""
+def decode(data: bytes, where: str, max_pixels: int | None = None, how_to_raise: str = HOW_TO_RAISE) -> np.ndarray:
+    """`read_image` of an encoded picture in memory; `where` names it in errors, how_to_raise ends that of too many pixels."""
+    most = pixel_limit() if max_pixels is None else max_pixels
     try:
-        _refuse_bomb(quick_size(data[:64]), where, max_pixels)
+        _refuse_bomb(quick_size(data[:64]), where, most, how_to_raise)
         picture = open_lazily(data)
-        _refuse_bomb(picture.size, where, max_pixels)
+        _refuse_bomb(picture.size, where, most, how_to_raise)
         check_whole(data, picture)
         if bits_per_channel(data, picture) == 16:
             return _decode_16bit(data)
         return _pixels(picture)
     except DataError:
         raise
-    except _DECODE_ERRORS as fault:
+    except MemoryError as fault:
+        # of a picture within the limit: either there is none left, or a damaged header asks for more than its pixels need
+        hint = "close other programs; if there is plenty, the file is damaged"
+        raise DataError("not enough memory to decode it", where=where, hint=hint) from fault
+    except DECODE_ERRORS as fault:
         raise DataError(f"cannot decode: {_reason(fault)}", where=where, hint="replace or remove the file") from fault
 
 
@@ -82,7 +96,7 @@ def size_of(path: Path | str) -> tuple[int, int]:
         if fault.errno is not None:
             raise DataError(f"cannot read: {fault.strerror}", where=str(path)) from fault
         size = _size_from_all(path)
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         size = _size_from_all(path)
     return size[1], size[0]
 
@@ -117,32 +131,38 @@ def list_pictures(folder: Path | str) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
-def _read_bytes(path: Path | str, max_pixels: int) -> bytes:
+def check_file_size(size: int, where: str, max_pixels: int) -> None:
+    """DataError for more bytes than a picture of so many pixels can have."""
+    if size > max_pixels * _FILE_BYTES_PER_PIXEL + _HEADER_BYTES:
+        raise DataError(
+            f"{size:,} bytes are more than any picture of {max_pixels:,} pixels has", where=where, hint=HOW_TO_RAISE
+        )
+
+
+def _read_bytes(path: Path | str, max_pixels: int | None) -> bytes:
     try:
-        size = Path(path).stat().st_size
-        if size > max_pixels * _FILE_BYTES_PER_PIXEL + _HEADER_BYTES:
-            raise DataError(f"{size:,} bytes are more than any picture of {max_pixels:,} pixels has", where=str(path))
+        check_file_size(Path(path).stat().st_size, str(path), pixel_limit() if max_pixels is None else max_pixels)
         return Path(path).read_bytes()
     except OSError as fault:
         raise DataError(f"cannot read: {fault.strerror or fault}", where=str(path)) from fault
 
 
 def _size_from_all(path: Path | str) -> tuple[int, int]:
-    data = _read_bytes(path, MAX_PIXELS)
+    data = _read_bytes(path, None)
     try:
         return open_lazily(data).size
-    except _DECODE_ERRORS as fault:
+    except DECODE_ERRORS as fault:
         raise DataError(f"cannot decode: {_reason(fault)}", where=str(path), hint="replace or remove the file") from fault
 
 
-def _refuse_bomb(size: tuple[int, int] | None, where: str, max_pixels: int) -> None:
+def _refuse_bomb(size: tuple[int, int] | None, where: str, max_pixels: int, how_to_raise: str) -> None:
     if size is None:
         return
     width, height = size
     if width < 1 or height < 1:
         raise DataError(f"a picture of {width} x {height} pixels", where=where)
     if width * height > max_pixels:
-        raise DataError(f"{width} x {height} pixels are more than the limit of {max_pixels:,}", where=where)
+        raise DataError(f"{width} x {height} pixels are more than the limit of {max_pixels:,}", where=where, hint=how_to_raise)
 
 
 def _decode_16bit(data: bytes) -> np.ndarray:
@@ -151,7 +171,10 @@ def _decode_16bit(data: bytes) -> np.ndarray:
 
     # a damaged file becomes our one line; OpenCV's own lines on stderr would only bury it
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
     if image is None:
         raise Damaged("the 16-bit pixels are damaged or in a layout that OpenCV cannot read")
     if image.ndim == 2:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qsr.errors import DataError, EnvironmentFault, OptionsError
+from qsr.errors import DataError, EnvironmentFault, OptionsError, OutOfMemory
 from qsr.runtime.backend import VARIABLE
 from qsr.runtime.executor import Executor, LayerKernel, float_block
 from qsr.runtime.feeder import Feeder, check_picture
@@ -28,13 +29,14 @@ from qsr.runtime.packed.container import read
 from qsr.runtime.packed.ops import Conv, PackedHeader, Program, Quantize
 from qsr.runtime.packed.reach import reach
 from qsr.runtime.packed.shapes import infer
-from qsr.runtime.tiles import choose, spans, up
+from qsr.runtime.tiles import Span, choose, halved, span_at, spans, up
 
 Tile = int | Literal["auto"] | None
+log = logging.getLogger(__name__)
 
 BUDGET = 512 << 20  # bytes of one run that tile="auto" stays within
 BAND = 384 << 20  # bytes of the rows that a stream's band of tiles takes
-MOST = 2 << 30  # bytes of one run that no tile may exceed
+MAX_RUN = 2 << 30  # bytes of one run that no tile may exceed
 OVERLAP = 16  # LR pixels around a tile where the network has no bounded receptive field
 MAX_THREADS = 256
 
@@ -106,18 +108,22 @@ class Model:
         With a bounded receptive field all three give the same picture bit for bit, but for networks without any codes, whose
         fast float kernels round by position: there floats differ by 1e-6, and a byte now and then by 1. Without a bound
         (SwinIR) tiles overlap by 16 pixels and differ slightly. Networks that look at the whole picture take no tiles.
+        "auto" goes on with smaller tiles where the system refuses memory, and logs a warning that says which; a tile that was
+        asked for is never changed.
         Raises DataError for another kind of array, OptionsError for a tile or depth that cannot be, EnvironmentFault where
-        a run would need more memory than there is.
+        a run would need more memory than there is, OutOfMemory where the system did not give it.
         """
         check_picture(picture)
         height, width = picture.shape[:2]
         ready, feeder = self._get(depth), Feeder([picture], height, width, self._header.window)
-        cores = self._tile(ready, height, width, tile)
-        if cores[0] >= height:
-            return next(self._bands(ready, feeder, cores))
-        out = np.empty((height * self.scale, width * self.scale, 3), picture.dtype)
-        top = 0
-        for band in self._bands(ready, feeder, cores):
+        bands = self._bands(ready, feeder, self._tile(ready, height, width, tile), tile == "auto")
+        first = next(bands)
+        if len(first) == height * self.scale:
+            return first
+        out = _empty((height * self.scale, width * self.scale, 3), picture.dtype)
+        out[: len(first)] = first
+        top = len(first)
+        for band in bands:
             out[top : top + len(band)] = band
             top += len(band)
         return out
@@ -137,7 +143,7 @@ class Model:
             raise DataError(f"found a picture of {width} x {height}, expected at least 1 x 1")
         ready, feeder = self._get(depth), Feeder(source, height, width, self._header.window)
         row = 3 * width * feeder.itemsize * (1 + self.scale**2)  # bytes of a row that comes, and of what becomes of it
-        return self._bands(ready, feeder, self._tile(ready, height, width, tile, max(BAND // row, 1)))
+        return self._bands(ready, feeder, self._tile(ready, height, width, tile, max(BAND // row, 1)), tile == "auto")
 
     def memory(self, height: int, width: int, tile: Tile = "auto", depth: int | None = None) -> int:
         """Bytes of scratch that one run of `upscale` takes at most, pictures of that size."""
@@ -147,25 +153,46 @@ class Model:
         return ready.executor.memory(*sizes)
 
     # --- how ----------------------------------------------------------------------------------------------------------
-    def _bands(self, ready: _Ready, feeder: Feeder, cores: tuple[int, int]) -> Iterator[NDArray[Any]]:
-        scale, window = self.scale, self._header.window
-        across = spans(up(feeder.width, window), cores[1], ready.context, ready.align)
-        for down in spans(up(feeder.height, window), cores[0], ready.context, ready.align):
-            seen = feeder.rows(down.first, down.last)
-            height, top = min(down.end, feeder.height) - down.begin, down.begin - down.first
-            shape = (height * scale, feeder.width * scale, 3)
-            band: NDArray[Any] | None = None
-            for side in across:
-                made = ready.executor.run(np.ascontiguousarray(seen[:, side.first : side.last]), seen.dtype == np.uint8)
-                made = made[top * scale : (top + height) * scale]
-                if made.shape == shape:  # as wide as the picture: nothing to put together
-                    band = made
-                    break
-                band = np.empty(shape, seen.dtype) if band is None else band
-                left, core = (side.begin - side.first) * scale, band[:, side.begin * scale : side.end * scale]
-                core[:] = made[:, left : left + core.shape[1]]
-            assert band is not None
-            yield band if band.dtype == np.uint8 else np.clip(band, 0, 1, out=band)
+    def _bands(self, ready: _Ready, feeder: Feeder, cores: tuple[int, int], may_halve: bool) -> Iterator[NDArray[Any]]:
+        tall, wide = up(feeder.height, self._header.window), up(feeder.width, self._header.window)
+        begin = 0
+        while begin < tall:
+            down = span_at(begin, tall, cores[0], ready.context, ready.align)
+            size = f"tiles of {min(cores[1], wide)} x {min(cores[0], tall)}"
+            try:
+                seen = feeder.rows(down.first, down.last)
+            except MemoryError as fault:  # what it had fetched is lost: no smaller tile can go on from here
+                raise OutOfMemory(f"out of memory for {down.last - down.first} rows of {feeder.width} pixels") from fault
+            try:
+                band = self._band(ready, seen, down, cores[1], (feeder.height, feeder.width))
+            except MemoryError as fault:
+                smaller = halved(cores, tall, wide, ready.align) if may_halve and not self.whole_picture else None
+                if smaller is None:
+                    hint = "use tile='auto', or a smaller tile" if not may_halve and not self.whole_picture else None
+                    raise OutOfMemory(f"out of memory at {size}", hint=hint or "free some, or use a smaller network") from fault
+                log.warning("out of memory at %s, going on with %d x %d", size, smaller[1], smaller[0])
+                cores = smaller
+                continue
+            yield band
+            begin = down.end
+
+    def _band(self, ready: _Ready, seen: NDArray[Any], down: Span, columns: int, picture: tuple[int, int]) -> NDArray[Any]:
+        """The result's rows of one row of tiles. seen: rows down.first to down.last. picture: its height and width."""
+        scale = self.scale
+        height, top = min(down.end, picture[0]) - down.begin, down.begin - down.first
+        shape = (height * scale, picture[1] * scale, 3)
+        band: NDArray[Any] | None = None
+        for side in spans(up(picture[1], self._header.window), columns, ready.context, ready.align):
+            made = ready.executor.run(np.ascontiguousarray(seen[:, side.first : side.last]), seen.dtype == np.uint8)
+            made = made[top * scale : (top + height) * scale]
+            if made.shape == shape:  # as wide as the picture: nothing to put together
+                band = made
+                break
+            band = np.empty(shape, seen.dtype) if band is None else band
+            left, core = (side.begin - side.first) * scale, band[:, side.begin * scale : side.end * scale]
+            core[:] = made[:, left : left + core.shape[1]]
+        assert band is not None
+        return band if band.dtype == np.uint8 else np.clip(band, 0, 1, out=band)
 
     def _tile(self, ready: _Ready, height: int, width: int, tile: Tile, most: int | None = None) -> tuple[int, int]:
         """Core sizes (rows, columns). most: rows of a band where "auto" has the choice."""
@@ -188,8 +215,8 @@ class Model:
             )
         core = up(tile, ready.align)
         need = executor.memory(min(core + 2 * context, tall), min(core + 2 * context, wide))
-        if need > MOST:
-            raise OptionsError(f"tile: {tile} takes {need:,} bytes, expected at most {MOST:,}", hint="use a smaller one")
+        if need > MAX_RUN:
+            raise OptionsError(f"tile: {tile} takes {need:,} bytes, expected at most {MAX_RUN:,}", hint="use a smaller one")
         return core, core
 
     def _refuse_memory(self, need: int, size: tuple[int, int]) -> tuple[int, int]:
@@ -230,6 +257,14 @@ class Model:
                 return program
         there = ", ".join(map(str, self.depths)) or "no choice of depths"
         raise OptionsError(f"depth: found {depth!r}, this file has {there}")
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as fault:
+        size = f"{shape[1]} x {shape[0]}"
+        raise OutOfMemory(f"out of memory for a result of {size} pixels", hint="stream it: Model.rows") from fault
 
 
 def make_executor(header: PackedHeader, tensors: Tensors, program: Program, threads: int | None) -> Executor:

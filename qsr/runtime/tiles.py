@@ -26,9 +26,28 @@ class Span:
 
 def spans(size: int, tile: int, context: int, align: int) -> list[Span]:
     """Cut an axis of `size` into cores of at most `tile`. size, tile and context are multiples of `align`, or become so."""
-    tile, context = up(tile, align), up(context, align)
-    cores = ((begin, min(begin + tile, size)) for begin in range(0, size, tile))
-    return [Span(max(begin - context, 0), begin, end, min(end + context, size)) for begin, end in cores]
+    return [span_at(begin, size, tile, context, align) for begin in range(0, size, up(tile, align))]
+
+
+def span_at(begin: int, size: int, tile: int, context: int, align: int) -> Span:
+    """The one whose core begins at `begin`, a multiple of `align`."""
+    end, context = min(begin + up(tile, align), size), up(context, align)
+    return Span(max(begin - context, 0), begin, end, min(end + context, size))
+
+
+def halved(cores: tuple[int, int], height: int, width: int, align: int) -> tuple[int, int] | None:
+    """Core sizes (rows, columns) for which a run takes less memory: the longer side by half; None below the smallest.
+
+    >>> halved((1000, 64), 100, 64, 1), halved((16, 20), 100, 100, 1), halved((16, 16), 100, 100, 1)
+    ((50, 64), (16, 16), None)
+    """
+    rows, columns = min(cores[0], height), min(cores[1], width)
+    smallest = up(SMALLEST, align)
+    if max(rows, columns) <= smallest:
+        return None
+    if rows >= columns:
+        return max(up(rows // 2, align), smallest), columns
+    return rows, max(up(columns // 2, align), smallest)
 
 
 def up(value: int, multiple: int) -> int:

@@ -128,13 +128,13 @@ def is_done(job: Job, mark: str) -> bool:
 
 def _picture(network: Network, job: Job, how: How, tick: Tick) -> tuple[int, int, int]:
     from qsr.upscale import large
-    from qsr.upscale.picture import MAX_PIXELS, Picture, outline, read
+    from qsr.upscale.picture import Picture, outline, pixel_limit, read
     from qsr.upscale.save import check, save, without_alpha
 
     shape = outline(job.source)
     kind = PICTURES[job.target.suffix.lower()]
     check(kind, shape.height * network.scale, shape.width * network.scale)  # before the work, not after it
-    too_large = shape.big_tiff or shape.width * shape.height > MAX_PIXELS  # to be read at once
+    too_large = shape.big_tiff or shape.width * shape.height > pixel_limit()  # to be read at once
     if too_large or (large.is_large(shape, network.scale) and kind in large.KINDS and importlib.util.find_spec("pyvips")):
         with replacing(job.target, how.token) as temporary, open(temporary, "wb") as handle:
             done = large.upscale_large(network, job.source, handle, kind, how.mark, how.way, tick)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from qsr.errors import DataError, EnvironmentFault
+from qsr.errors import DataError, EnvironmentFault, OutOfMemory
 from qsr.upscale.enlarge import Network, Tick, Tile, Way, enlarge_alpha, from_output, silent, to_input
 from qsr.upscale.picture import BIG_TIFF, Outline, Picture, fitting_profile
 from qsr.upscale.save import open_rows
@@ -26,6 +26,7 @@ STRIP_BYTES = 256 << 20
 RUN_BYTES = 384 << 20
 LARGEST_TILE, LEAST_TILE = 1024, 64  # and the step between
 ROWS_AT_ONCE = 64
+log = logging.getLogger(__name__)
 KINDS = ("png", "tiff")
 READERS = {b"\x89PNG": "pngload_source", b"\xff\xd8\xff": "jpegload_source", b"RIFF": "webpload_source",
            b"II*\0": "tiffload_source", b"MM\0*": "tiffload_source", **dict.fromkeys(BIG_TIFF, "tiffload_source")}  # fmt: skip
@@ -132,14 +133,44 @@ def upscale_large(
         raise DataError("this network looks at the whole picture at once, and this one does not fit", where=str(source))
     if way.ensemble:
         raise DataError("--self-ensemble needs the whole picture in memory, and this one does not fit", where=str(source))
+    rows, done = Rows(source), 0
+    tile = bounded_tile(network, rows.shape, rows.dtype, way)
+    del rows
+
+    def counted(pixels: int) -> None:
+        nonlocal done
+        done += pixels
+        tick(pixels)
+
+    while True:
+        try:
+            return _stream(network, source, handle, kind, mark, tile, way.depth, counted)
+        except (MemoryError, OutOfMemory) as fault:
+            if way.tile != "auto" or not isinstance(tile, int) or tile <= LEAST_TILE:
+                raise OutOfMemory(f"out of memory at tile {tile}", where=str(source), hint=_advice(way)) from fault
+            smaller = max(tile // 2, LEAST_TILE)
+            log.warning("%s: out of memory at tile %d, once more with %d", source, tile, smaller)
+            tile = smaller
+        # from the beginning: what was read ahead is gone
+        counted(-done)
+        handle.seek(0)
+        handle.truncate()
+
+
+def _advice(way: Way) -> str:
+    return "free some, or use a smaller network" if way.tile == "auto" else "--tile auto, or a smaller tile"
+
+
+def _stream(
+    network: Network, source: Path, handle: BinaryIO, kind: str, mark: str, tile: Tile, depth: int | None, tick: Tick
+) -> tuple[int, int]:
     rows = Rows(source)
     height, width, channels = rows.shape
     scale = network.scale
-    tile = bounded_tile(network, rows.shape, rows.dtype, way)
     # read a second time, at its own pace: how far the network reads ahead is its own business
     alpha = Alpha(Rows(source), scale) if channels in (2, 4) else None
     out = open_rows(handle, kind, (height * scale, width * scale, channels), rows.dtype, mark, rows.icc)
-    for band in network.rows((to_input(strip) for strip in rows), width, height, tile, way.depth):
+    for band in network.rows((to_input(strip) for strip in rows), width, height, tile, depth):
         for top in range(0, len(band), ROWS_AT_ONCE * scale):  # whole rows of the input: bands are
             made = from_output(band[top : top + ROWS_AT_ONCE * scale], channels, rows.dtype)
             out.write(made if alpha is None else np.concatenate([made, alpha.next(len(made) // scale)], axis=2))

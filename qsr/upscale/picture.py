@@ -16,15 +16,13 @@ from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from qsr.data.formats import bits_per_channel, open_handle, open_lazily, quick_size
-from qsr.data.image import MAX_PIXELS, decode
+from qsr.data.image import DECODE_ERRORS, HOW_TO_RAISE, check_file_size, decode, pixel_limit
 from qsr.errors import DataError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 ORIENTATION, WIDTH, HEIGHT, EXIF_IFD = 0x0112, 0xA002, 0xA003, 0x8769
 BIG_TIFF = (b"II\x2b\0", b"MM\0\x2b")
-LARGEST_PROFILE = 16 << 20
-_FILE_BYTES_PER_PIXEL, _HEADER_BYTES = 8, 1 << 16
-_HEADER_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError)
+MAX_PROFILE = 16 << 20  # bytes; a larger one is left out
 
 # EXIF's eight orientations: what makes the stored pixels upright
 UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -77,7 +75,7 @@ def outline(path: Path) -> Outline:
                 raise DataError("an animation, expected one picture", where=str(path), hint="make a video of it")
             width, height = quick_size(head) or picture.size
             return Outline(width, height, 2 if bits_per_channel(head, picture) == 16 else 1, big)
-    except _HEADER_ERRORS as fault:
+    except DECODE_ERRORS as fault:
         system = isinstance(fault, OSError) and fault.errno is not None
         why = (
             f"cannot read: {fault.strerror}" if isinstance(fault, OSError) and system else f"cannot decode: {first_line(fault)}"
@@ -85,22 +83,21 @@ def outline(path: Path) -> Outline:
         raise DataError(why, where=str(path), hint="replace or remove the file") from fault
 
 
-def read(path: Path, max_pixels: int = MAX_PIXELS) -> Picture:
+def read(path: Path, max_pixels: int | None = None) -> Picture:
     """Decode all of it. Raises DataError that names the file and what is wrong with it."""
     try:
-        if (size := path.stat().st_size) > max_pixels * _FILE_BYTES_PER_PIXEL + _HEADER_BYTES:
-            raise DataError(f"{size:,} bytes are more than any picture of {max_pixels:,} pixels has", where=str(path))
+        check_file_size(path.stat().st_size, str(path), pixel_limit() if max_pixels is None else max_pixels)
         data = path.read_bytes()
     except OSError as fault:
         raise DataError(f"cannot read: {fault.strerror or fault}", where=str(path)) from fault
     return from_bytes(data, str(path), max_pixels)
 
 
-def from_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode the contents of a file. where: what an error calls it. Raises DataError as `read`."""
+def from_bytes(data: bytes, where: str, max_pixels: int | None = None, how_to_raise: str = HOW_TO_RAISE) -> Picture:
+    """Decode the contents of a file. where: what an error calls it, how_to_raise as in `decode`. Raises DataError as `read`."""
     orientation = _orientation(data)
     # Pillow turns TIFF by itself, OpenCV 16-bit PNG; whether they do has changed with their versions
-    pixels = decode(_as_stored(data) if orientation != 1 else data, where, max_pixels)
+    pixels = decode(_as_stored(data) if orientation != 1 else data, where, max_pixels, how_to_raise)
     pixels = np.ascontiguousarray(UPRIGHT.get(orientation, lambda x: x)(pixels))
     return _with_metadata(Picture(pixels), data)
 
@@ -108,13 +105,13 @@ def from_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Picture
 def _orientation(data: bytes) -> int:
     try:
         value = open_lazily(data).getexif().get(ORIENTATION, 1)
-    except _HEADER_ERRORS:  # `decode` says what is wrong with the file, if it is more than its EXIF
+    except DECODE_ERRORS:  # `decode` says what is wrong with the file, if it is more than its EXIF
         return 1
     return value if isinstance(value, int) and value in UPRIGHT else 1
 
 
 def _as_stored(data: bytes) -> bytes:
-    """The same file saying that it is upright: TIFF's tag set to 1, PNG's EXIF chunks renamed."""
+    """The same file saying that it is upright: TIFF's tag set to 1, PNG's EXIF chunks left out."""
     changed = bytearray(data)
     if data[:4] in (b"II*\0", b"MM\0*"):
         order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
@@ -123,12 +120,13 @@ def _as_stored(data: bytes) -> bytes:
             if int.from_bytes(data[entry : entry + 2], order) == ORIENTATION:
                 changed[entry + 8 : entry + 12] = b"\1\0\0\0" if order == "little" else b"\0\1\0\0"
     elif data.startswith(b"\x89PNG"):
-        at = 8
+        at, kept = 8, [data[:8]]
         while at + 12 <= len(data):
             end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-            if data[at + 4 : at + 8] == b"eXIf":
-                return _as_stored(data[:at] + data[end:])
+            if data[at + 4 : at + 8] != b"eXIf":
+                kept.append(data[at:end])
             at = end
+        return b"".join(kept) + data[at:]
     return bytes(changed)
 
 
@@ -146,7 +144,7 @@ def _with_metadata(picture: Picture, data: bytes) -> Picture:
                 details.pop(tag, None)  # of the small picture
             raw = exif.tobytes()
             raw = raw if len(raw) < 1 << 16 else None  # JPEG's limit
-    except (*_HEADER_ERRORS, AttributeError, KeyError):
+    except (*DECODE_ERRORS, AttributeError):
         return picture
     return replace(picture, icc=fitting_profile(profile, picture.pixels.shape[2]), exif=raw)
 
@@ -154,7 +152,7 @@ def _with_metadata(picture: Picture, data: bytes) -> Picture:
 def fitting_profile(profile: object, channels: int) -> bytes | None:
     """The profile if its header says that it is for this many channels: a CMYK one is wrong for the RGB made from it."""
     wanted = b"GRAY" if channels <= 2 else b"RGB "
-    fits = isinstance(profile, bytes) and 128 < len(profile) <= LARGEST_PROFILE and profile[16:20] == wanted
+    fits = isinstance(profile, bytes) and 128 < len(profile) <= MAX_PROFILE and profile[16:20] == wanted
     return profile if fits and isinstance(profile, bytes) else None
 
 

@@ -14,7 +14,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from qsr.data.image import HOW_TO_RAISE, pixel_limit
 from qsr.errors import DataError, EnvironmentFault
+from qsr.quantities import raised
 from qsr.upscale.enlarge import Network, Tick, Way, enlarge, silent
 
 # Suffix -> FFmpeg's demuxer: it is named, so that no playlist with the suffix of a video can make FFmpeg open other
@@ -29,6 +31,9 @@ UNKNOWN, BT709, BT601 = 2, 1, 6  # of ITU-T H.273, matrix coefficients
 HD_HEIGHT = 720  # from there on a video that does not say is BT.709
 EXACTLY = 0x4 | 0x2000 | 0x4000 | 0x40000  # swscale: bicubic, colours at full width, rounded; the default darkens by 2 / 255
 MARK = "comment"
+MAX_FRAMES = 2_000_000  # nine hours at 60 a second; a few bytes of a file can say "the same once more" for days
+MAX_FRAMES_EVER = 1 << 40
+VARIABLE = "QSR_MAX_FRAMES"
 
 
 def library() -> Any:
@@ -74,6 +79,11 @@ def video_mark(path: Path) -> str | None:
     return text.removeprefix("qsr ") if text.startswith("qsr ") else None
 
 
+def frame_limit() -> int:
+    """MAX_FRAMES, or what $QSR_MAX_FRAMES says instead."""
+    return raised(MAX_FRAMES, VARIABLE, MAX_FRAMES_EVER)
+
+
 def _opened(av: Any, stack: ExitStack, path: Path) -> Any:
     try:
         stack.enter_context(handle := path.open("rb"))
@@ -99,7 +109,15 @@ class _Recoding:
         self._sources = [stream for stream in read.streams if stream.type in COPIED]
         self._copies: dict[int, Any] = {}
         self._out: Any = None
-        self._frames = 0
+        self._frames, self._most = 0, frame_limit()
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Before anything is decoded, as for pictures."""
+        context, most = self._pictures.codec_context, pixel_limit()
+        if context.width * context.height > most:
+            found = f"{context.width} x {context.height} pixels are more than the limit of {most:,}"
+            raise DataError(found, where=str(self._read.name), hint=HOW_TO_RAISE)
 
     def __call__(self, larger: Callable[[np.ndarray], np.ndarray]) -> tuple[int, int, int]:
         # all streams have to be there before the first packet of any is written: sound waits for the first frame
@@ -123,6 +141,9 @@ class _Recoding:
         return self._frames, self._out.height, self._out.width
 
     def _picture(self, frame: Any, larger: Callable[[np.ndarray], np.ndarray]) -> None:
+        if self._frames >= self._most:
+            hint = f"cut it into parts, or set {VARIABLE}=NUMBER"
+            raise DataError(f"more than {self._most:,} frames", where=str(self._read.name), hint=hint)
         matrix = int(frame.colorspace)
         matrix = matrix if matrix != UNKNOWN else BT709 if frame.height >= HD_HEIGHT else BT601
         rgb = frame.reformat(format="rgb24", src_colorspace=matrix, interpolation=EXACTLY).to_ndarray()

@@ -66,6 +66,7 @@ def test_threads(threads) -> None:
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
+@pytest.mark.drill("M2")
 @pytest.mark.parametrize(("method", "scale"), [*((method, 2) for method in METHODS), ("w2a2", 3), ("fp", 4)])
 def test_tiles_and_streams_equal_one_run(method: str, scale: int) -> None:
     net = Model(*conv_net(method, features=8, blocks=1, scale=scale, seed=SEED))
@@ -95,6 +96,7 @@ def make():
     return module.make_executor(header, tensors, header.programs[0], None)
 
 
+@pytest.mark.drill("M2")
 def test_codes_behind_float_blocks() -> None:
     """A float convolution in the middle, codes behind it: one last bit that depends on the tile would change a code."""
     net = Model(*conv_net("w2a2", features=32, blocks=1, scale=4, tail="w2a2", seed=SEED))
@@ -105,6 +107,7 @@ def test_codes_behind_float_blocks() -> None:
     assert np.array_equal(np.concatenate(list(net.rows(bands(x, 9), 61, 90, 24))), whole)
 
 
+@pytest.mark.drill("M2")
 def test_a_small_budget_gives_tiles_and_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Model(*conv_net("w2a2", features=8, blocks=1))
     x = picture(90, 70)
@@ -218,7 +221,7 @@ def test_tiles_that_cannot_be(tile) -> None:
 
 def test_memory_is_known_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Model(*conv_net("w2a2", features=8, blocks=1))
-    monkeypatch.setattr(module, "MOST", 1000)
+    monkeypatch.setattr(module, "MAX_RUN", 1000)
     with pytest.raises(OptionsError, match="tile: 30 takes .* bytes, expected at most 1,000"):
         net.upscale(picture(40, 40), 30)
     monkeypatch.setattr(module.os, "sysconf", lambda name: 100)
@@ -252,6 +255,7 @@ def test_a_backend_can_be_forced(backend: str, monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(module.make_executor(header, tensors, header.programs[0], None), Interpreter)
 
 
+@pytest.mark.drill("M7")
 def test_the_runtime_imports_little(repository: Path, tmp_path: Path) -> None:
     write(tmp_path / "net.qsr", *conv_net(features=4, blocks=1))
     code = "import sys, numpy as np\nbefore = set(sys.modules)\nimport qsr.runtime\nassert 'safetensors' not in sys.modules\n"

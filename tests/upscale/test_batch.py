@@ -87,6 +87,7 @@ def test_a_folder_of_everything(network: Nearest, pictures: Path, tmp_path: Path
     assert summary.line(2.0) == "6 done, 0 skipped, 3 failed in 2.00 s, 0.01 MP/s"
 
 
+@pytest.mark.drill("M5")
 def test_what_is_done_is_skipped(network: Nearest, pictures: Path) -> None:
     write(pictures, "a.png", "b.png")
     assert states(done(network, pictures)) == {"a.png": "done", "b.png": "done"}
@@ -158,6 +159,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(network: Nearest, pictures: Path) -> 
     assert os.listdir(pictures) == ["a.png"]
 
 
+@pytest.mark.drill("F8")
 def test_the_result_replaces_a_link_and_not_what_it_leads_to(network: Nearest, pictures: Path, tmp_path: Path) -> None:
     write(pictures, "a.png")
     (tmp_path / "precious").write_bytes(b"precious")
@@ -169,6 +171,7 @@ def test_the_result_replaces_a_link_and_not_what_it_leads_to(network: Nearest, p
     assert not (out / "a_x2.png").is_symlink()
 
 
+@pytest.mark.drill("F8")
 def test_a_link_out_of_the_folder_fails_its_file(network: Nearest, pictures: Path, tmp_path: Path) -> None:
     (pictures / "deep").mkdir()
     write(pictures / "deep", "a.png")
@@ -212,7 +215,7 @@ def test_larger_than_can_be_read_at_once_needs_pyvips(
     network: Nearest, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(pictures, "a.png")
-    monkeypatch.setattr("qsr.upscale.picture.MAX_PIXELS", 100)
+    monkeypatch.setenv("QSR_MAX_PIXELS", "100")
     monkeypatch.setitem(sys.modules, "pyvips", None)
     (outcome,) = done(network, pictures)
     assert outcome.exit_code == 6
