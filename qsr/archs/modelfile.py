@@ -23,10 +23,12 @@ from qsr.archs.depth import set_depth
 from qsr.archs.start import mismatch
 from qsr.errors import FormatError
 from qsr.files import write_atomic
+from qsr.jsonfile import parse_json
 from qsr.options import from_json
 
 FORMAT = 1
 METADATA_KEY = "qsr"
+MAX_METADATA = 8 << 20  # characters
 LATEST = "net_g_latest.safetensors"
 CHECKPOINT = "model.safetensors"  # in a checkpoint's folder, beside the training state
 
@@ -107,9 +109,15 @@ def read_info(path: Path | str) -> ModelInfo:
         text = (handle.metadata() or {}).get(METADATA_KEY)
     if text is None:
         raise FormatError("a safetensors file, but not one of qsr's: it does not say what network it holds", where=str(file))
+    if len(text) > MAX_METADATA:
+        raise FormatError(
+            f"metadata of {len(text):,} characters, expected at most {MAX_METADATA:,}",
+            where=str(file),
+            hint="no network's options are as long",
+        )
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as fault:
+        data = parse_json(text)
+    except ValueError as fault:
         raise FormatError(f"damaged metadata: {fault}", where=str(file)) from fault
     if not isinstance(data, dict):
         raise FormatError(f"damaged metadata: found a {type(data).__name__}, expected an object", where=str(file))

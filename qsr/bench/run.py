@@ -16,10 +16,12 @@ from qsr.bench import peers, twin
 from qsr.bench.layers import LayerTime, layer_times
 from qsr.bench.measure import Timing, interleaved
 from qsr.bench.torch_twin import TorchTwin
+from qsr.errors import OptionsError
 from qsr.runtime.cpu import cpu_name
 from qsr.runtime.model import Model, load
 
 OURS = "qsr"
+MAX_PIXELS = 1 << 26  # of the picture: a run takes minutes, and its time grows with the pixels alone
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def bench(path: Path, settings: Settings, note: Callable[[str], None] = lambda _
     threads = settings.threads or len(os.sched_getaffinity(0))
     model = load(path, threads=threads)
     width, height = settings.size
+    if width * height > MAX_PIXELS:
+        raise OptionsError(
+            f"{width} x {height} pixels, expected at most {MAX_PIXELS:,}",
+            where="--size",
+            hint="the time per pixel is that of a smaller picture",
+        )
     picture = np.random.default_rng(0).integers(0, 256, (height, width, model.header.channels), dtype=np.uint8)
     rivals: dict[str, Callable[[], object]] = {OURS: lambda: model.upscale(picture, tile=None, depth=settings.depth)}
     failed: dict[str, str] = {}

@@ -32,6 +32,7 @@ def command(
     from qsr.cli.console import open_console
     from qsr.errors import FormatError, OptionsError
     from qsr.files import write_atomic
+    from qsr.jsonfile import read_json
     from qsr.options import from_json
     from qsr.ptq.allocate import Budget, allocate, uniform_budget
     from qsr.ptq.sensitivity import Sensitivity
@@ -39,7 +40,7 @@ def command(
 
     def read(path: Path) -> dict:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path)
         except (OSError, ValueError) as fault:
             raise FormatError(f"not a readable JSON file: {fault}", where=str(path)) from fault
 

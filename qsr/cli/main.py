@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from qsr.errors import EnvironmentFault, QsrError
+from qsr.errors import EnvironmentFault, OutOfMemory, QsrError
 
 # verb -> its module; the module's `command` is a function (a verb) or a typer.Typer (a group of verbs)
 VERBS = {
@@ -91,6 +91,14 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("qsr: interrupted", err=True)
         sys.exit(130)
+    except MemoryError as fault:
+        if debug:
+            raise
+        said = OutOfMemory(
+            f"out of memory: {fault}" if str(fault) else "out of memory", hint="close other programs, or do less at once"
+        )
+        typer.echo(f"qsr: {said}", err=True)
+        sys.exit(said.exit_code)
     except ModuleNotFoundError as fault:
         if debug or (fault.name or "").partition(".")[0] not in TRAINING_PACKAGES:
             raise

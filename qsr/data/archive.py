@@ -20,7 +20,7 @@ from qsr.data.formats import SUFFIXES
 from qsr.data.image import MAX_PIXELS
 from qsr.errors import DataError
 
-LARGEST_MEMBER = 8 * MAX_PIXELS
+MAX_MEMBER = 8 * MAX_PIXELS
 """Bytes of one member: what 16-bit RGBA of the largest picture takes. A zip bomb claims more, or is cut off here."""
 
 _BLOCK = 1 << 20
@@ -118,6 +118,10 @@ def _copy(handle: IO[bytes], out: IO[bytes], name: str, source: Path) -> None:
     copied = 0
     while data := handle.read(_BLOCK):
         copied += len(data)
-        if copied > LARGEST_MEMBER:
-            raise DataError(f"{name!r} is larger than {LARGEST_MEMBER:,} bytes", where=str(source))
+        if copied > MAX_MEMBER:
+            raise DataError(
+                f"{name!r} is larger than {MAX_MEMBER:,} bytes, more than any picture that is read",
+                where=str(source),
+                hint="leave it out, or unpack the archive yourself and name the folder",
+            )
         out.write(data)

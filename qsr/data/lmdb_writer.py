@@ -19,7 +19,7 @@ from qsr.files import write_synced
 
 PER_TRANSACTION = 64
 FIRST_MAP_SIZE = 16 << 20
-LONGEST_KEY = 511  # LMDB's compiled-in limit, in bytes
+MAX_KEY = 511  # LMDB's compiled-in limit, in bytes
 
 
 def write_lmdb(source: Path, target: Path, *, level: int = 1, notify: Notify = silent) -> int:
@@ -36,8 +36,10 @@ def write_lmdb(source: Path, target: Path, *, level: int = 1, notify: Notify = s
         raise DataError("no pictures", where=str(source))
     keys = unique_stems(paths)
     for key, path in zip(keys, paths):
-        if len(key.encode()) > LONGEST_KEY:
-            raise DataError(f"the name is longer than {LONGEST_KEY} bytes, the longest key of LMDB", where=str(path))
+        if len(key.encode()) > MAX_KEY:
+            raise DataError(
+                f"the name is longer than {MAX_KEY} bytes, the longest key of LMDB", where=str(path), hint="rename the file"
+            )
     with staged_folder(target) as staging:
         lines = []
         # default sync: every commit is on the disk before the next begins

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qsr.errors import DataError
 from qsr.files import write_atomic
+from qsr.jsonfile import read_json
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1
@@ -44,7 +45,7 @@ def write_manifest(path: Path, entries: Mapping[str, Entry]) -> None:
 def read_manifest(path: Path) -> dict[str, Entry]:
     """Entries by file name; DataError when the file is not a manifest of ours."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         if data["format"] != MANIFEST_FORMAT:
             raise DataError(f"format {data['format']!r}, expected {MANIFEST_FORMAT}", where=str(path))
         return {name: Entry(**{**entry, "shape": tuple(entry["shape"])}) for name, entry in data["files"].items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qsr.data.image import list_pictures
 from qsr.data.layout import fill, find_hr, match_folder
-from qsr.data.store import FolderStore, LmdbStore, Store, unique_stems
+from qsr.data.store import FolderStore, LmdbStore, Store, listing, unique_stems
 from qsr.errors import DataError
 
 
@@ -34,8 +34,8 @@ def keep_listed(meta_info: str | Path | None) -> list[str] | None:
     if meta_info is None:
         return None
     try:
-        lines = Path(meta_info).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
+        lines = listing(meta_info)
+    except (OSError, ValueError) as fault:
         raise DataError(f"cannot read: {fault}", where=str(meta_info)) from fault
     names = [Path(line.split(" ")[0]).stem for line in lines if line.strip()]
     if not names:

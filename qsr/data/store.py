@@ -16,6 +16,8 @@ import numpy as np
 from qsr.data import image
 from qsr.errors import DataError, EnvironmentFault
 
+MAX_LISTING = 64 << 20  # bytes
+
 # LMDB forbids opening a database twice in one process; a training and a validation set may share one
 _open_environments: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 _open_lock = Lock()
@@ -102,12 +104,21 @@ def unique_stems(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(seen)
 
 
+def listing(path: Path | str) -> list[str]:
+    """The lines of a file that lists pictures. Raises OSError, and ValueError for more than MAX_LISTING bytes and no UTF-8."""
+    with open(path, "rb") as handle:
+        data = handle.read(MAX_LISTING + 1)
+    if len(data) > MAX_LISTING:
+        raise ValueError(f"found more than {MAX_LISTING:,} bytes, the lines of a million pictures; split the set")
+    return data.decode().splitlines()
+
+
 def read_meta_info(root: Path) -> dict[str, tuple[int, int]]:
     """{key: (height, width)} of an LMDB's meta_info.txt; DataError names file and line."""
     path = root / "meta_info.txt"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
+        lines = listing(path)
+    except (OSError, ValueError) as fault:
         raise DataError(f"cannot read meta_info.txt: {fault}", where=str(root), hint="build it with `qsr data lmdb`") from fault
     sizes: dict[str, tuple[int, int]] = {}
     for number, line in enumerate(lines, 1):

@@ -8,6 +8,13 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from qsr.options.schema_base import DIV2K_MEAN, Positive, Rgb, Scale, Section
 
+MAX_CHANNELS = 4096  # as in packed files; a file of options must not take the memory of a machine by one digit too many
+MAX_LAYERS = 1024
+MAX_WINDOW = 32
+
+Channels = Annotated[int, Field(gt=0, le=MAX_CHANNELS)]
+Layers = Annotated[int, Field(gt=0, le=MAX_LAYERS)]
+
 
 class SRResNet(Section):
     """BN-free SRResNet in one of two layouts. `EDSR` and `MSRResNet` are BasicSR's names for them."""
@@ -16,10 +23,10 @@ class SRResNet(Section):
     layout: Literal["edsr", "msr"] | None = Field(
         None, description="EDSR-baseline or MSRResNet layout; follows from `type` (SRResNet: edsr)."
     )
-    num_in_ch: Positive = Field(3, description="Input channels.")
-    num_out_ch: Positive = Field(3, description="Output channels.")
-    num_feat: Positive = Field(64, description="Feature channels.")
-    num_block: Positive = Field(16, description="Residual blocks; with `depth.dqa` its largest depth counts instead.")
+    num_in_ch: Channels = Field(3, description="Input channels.")
+    num_out_ch: Channels = Field(3, description="Output channels.")
+    num_feat: Channels = Field(64, description="Feature channels.")
+    num_block: Layers = Field(16, description="Residual blocks; with `depth.dqa` its largest depth counts instead.")
     upscale: Scale | None = Field(None, description="Upscaling factor; left out: `scale`.")
     res_scale: float = Field(1.0, description="Factor on each block's branch.")
     block: Literal["residual", "unit", "e2fif"] = Field(
@@ -47,18 +54,21 @@ class SwinIR(Section):
 
     type: Literal["SwinIR"] = Field("SwinIR", description="Backbone.")
     upscale: Scale | None = Field(None, description="Upscaling factor; left out: `scale`.")
-    in_chans: Positive = Field(3, description="Input channels.")
+    in_chans: Channels = Field(3, description="Input channels.")
     img_size: Positive | tuple[Positive, Positive] = Field(
         64, description="Nominal patch size; kept for BasicSR files, the window operations take any size."
     )
-    window_size: Positive = Field(8, description="Side of an attention window in LR pixels.")
+    window_size: Positive = Field(8, le=MAX_WINDOW, description="Side of an attention window in LR pixels.")
     img_range: float = Field(1.0, description="Range that pixel values are scaled to.")
-    depths: tuple[Positive, ...] = Field(
-        (6, 6, 6, 6), min_length=1, description="Swin layers per RSTB; with `depth.dqa` only the first counts, for every RSTB."
+    depths: tuple[Layers, ...] = Field(
+        (6, 6, 6, 6),
+        min_length=1,
+        max_length=MAX_LAYERS,
+        description="Swin layers per RSTB; with `depth.dqa` only the first counts, for every RSTB.",
     )
-    embed_dim: Positive = Field(60, description="Feature channels.")
-    num_heads: tuple[Positive, ...] = Field((6, 6, 6, 6), description="Attention heads per RSTB.")
-    mlp_ratio: float = Field(2.0, gt=0, description="Hidden width of the MLP over embed_dim.")
+    embed_dim: Channels = Field(60, description="Feature channels.")
+    num_heads: tuple[Channels, ...] = Field((6, 6, 6, 6), description="Attention heads per RSTB.")
+    mlp_ratio: float = Field(2.0, gt=0, le=16, description="Hidden width of the MLP over embed_dim.")
     upsampler: Literal["pixelshuffledirect", "pixelshuffle"] = Field(
         "pixelshuffledirect", description="Tail: one-step (light) or classical."
     )

@@ -9,13 +9,13 @@ from typing import Any
 from qsr.options.loader import Resolved
 from qsr.options.yaml_lines import plain_scalar
 
-MAX_COLUMN = 60  # comments are aligned at most here; longer lines push theirs out
+WIDEST_COLUMN = 60  # comments are aligned at most here; longer lines push theirs out
 
 
 def show(resolved: Resolved) -> str:
     """YAML text that loads to the same options, with `# file:line`, `# --set` or `# default` behind every value."""
     lines = list(_lines(resolved.options.to_json(), "", 0, resolved))
-    width = min(MAX_COLUMN, max((len(text) for text, origin in lines if origin), default=0))
+    width = min(WIDEST_COLUMN, max((len(text) for text, origin in lines if origin), default=0))
     shown = [f"{text:<{width}}  # {origin}" if origin else text for text, origin in lines]
     ignored = [f"# {item}" for item in resolved.ignored]
     return "\n".join([*shown, *ignored]) + "\n"

@@ -6,7 +6,6 @@ A value that is null or absent is None here and "n/a" on the page; nothing is fi
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 from qsr.errors import DataError, FormatError
+from qsr.jsonfile import read_json
 
 FORMAT = 1
 FILE = "leaderboard.json"
@@ -131,8 +131,8 @@ def read_board(source: Path | str) -> Board:
         raise FormatError(f"holds the number {name}, which JSON does not have", where=str(path))
 
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+        data = read_json(path, refuse)
+    except ValueError as fault:
         raise FormatError(f"not JSON: {fault}", where=str(path)) from fault
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__

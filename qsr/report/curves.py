@@ -32,7 +32,7 @@ def read_curves(file: Path) -> Curves:
         try:
             row = json.loads(line)
             iteration = int(row["iter"])
-        except (json.JSONDecodeError, KeyError, TypeError) as fault:
+        except (ValueError, RecursionError, KeyError, TypeError) as fault:
             raise DataError(f"not a line of metrics: {line[:60]!r}", where=f"{file}:{number}") from fault
         for name, scores in row.get("validation", {}).items():
             curves.psnr.setdefault(name, []).append((iteration, scores["psnr_y"]))

@@ -11,7 +11,6 @@ frontier.json (`format` "qsr.frontier/1") comes from benchmarks/frontier.py. Eve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from qsr.errors import DataError, FormatError
 from qsr.files import write_atomic
+from qsr.jsonfile import read_json
 from qsr.report.html import Markup, join, tag
 from qsr.report.page import document
 from qsr.report.page_parts import number, scroller, views
@@ -72,7 +72,7 @@ class Frontier:
 def is_frontier(source: Path) -> bool:
     """Whether this is a file that `write_frontier` takes; False for folders and for what cannot be read."""
     try:
-        return source.is_file() and json.loads(source.read_text(encoding="utf-8")).get("format") == FORMAT
+        return source.is_file() and read_json(source).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -80,7 +80,7 @@ def is_frontier(source: Path) -> bool:
 def read_frontier(source: Path) -> Frontier:
     """Raises DataError where the file cannot be read, FormatError where a row is not one."""
     try:
-        data = json.loads(source.read_text(encoding="utf-8"))
+        data = read_json(source)
     except OSError as fault:
         raise DataError(f"cannot read: {fault.strerror}", where=str(source)) from fault
     except ValueError as fault:

@@ -5,7 +5,6 @@ The file is written anew: its tensors stay bit for bit, but its metadata loses t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from qsr.errors import DataError, FormatError, OptionsError
 from qsr.evaluate.complexity import complexity
 from qsr.evaluate.subject import HowToRun, describe, file_hash
 from qsr.files import write_atomic
+from qsr.jsonfile import read_json
 from qsr.options import Options, from_json
 from qsr.zoo.card import card, table
 from qsr.zoo.index import INDEX, NAME, Scores, ZooModel, digest, read_index, write_index
@@ -134,7 +134,7 @@ def _recipe(options: Options) -> list[str]:
 def _scores(file: Path, scale: int, model_hash: str | None = None) -> tuple[str, Scores]:
     """(protocol, set -> scores) of one scale. `model_hash`: of the file that has to have been measured."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
         rows = [row for row in data["rows"] if row["scale"] == scale and row["psnr_y"] is not None]
         found = {row["dataset"]: {"psnr_y": float(row["psnr_y"]), "ssim_y": float(row["ssim_y"])} for row in rows}
         protocol, measured = str(data["protocol"]), data.get("model_hash")

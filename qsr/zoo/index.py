@@ -6,6 +6,7 @@ A clone has them in experiments/zoo/, a wheel in qsr/zoo/models/ (setup.py copie
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import qsr
 from qsr.errors import EnvironmentFault, FormatError, OptionsError
 from qsr.files import write_atomic
+from qsr.jsonfile import read_json
 
 FORMAT = 1
 INDEX = "index.json"
@@ -105,8 +107,8 @@ def read_index(folder: Path | None = None) -> tuple[ZooModel, ...]:
     """All models of `folder` (default: zoo_folder()), by scale and name. FormatError if the index is damaged."""
     path = (folder or zoo_folder()) / INDEX
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
+        data = read_json(path)
+    except (OSError, ValueError) as fault:
         raise FormatError(f"not a readable index: {fault}", where=str(path)) from fault
     if not isinstance(data, dict) or data.get("format") != FORMAT or not isinstance(data.get("models"), list):
         raise FormatError(f"not an index of format {FORMAT}", where=str(path), hint="upgrade qsr")
@@ -139,7 +141,7 @@ def get(name: str, target: Path | None = None, folder: Path | None = None, *, pa
     model = find(name, folder)
     file, expected = (model.packed, model.packed_sha256) if packed else (model.file, model.sha256)
     path = folder / file
-    if not file or not path.is_file():
+    if not file or not os.path.isfile(path):  # False too for a name that no file system takes
         raise FormatError(f"the index names {file or 'no packed file'}, which is not there", where=str(folder / name))
     if (found := digest(path)) != expected:
         raise FormatError(f"found sha256 {found[:12]}..., expected {expected[:12]}...", where=str(path), hint="damaged")

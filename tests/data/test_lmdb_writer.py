@@ -1,10 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
-import random
 import subprocess
 import sys
-import time
 
 import lmdb
 import numpy as np
@@ -16,6 +15,7 @@ from qsr.data.image import decode_rgb, write_png
 from qsr.data.lmdb_writer import write_lmdb
 from qsr.data.store import LmdbStore
 from qsr.errors import DataError
+from tests.drill import NIGHTLY
 
 
 def test_layout_is_basicsr_s(make_folder, tmp_path, picture):
@@ -29,6 +29,7 @@ def test_layout_is_basicsr_s(make_folder, tmp_path, picture):
         assert np.array_equal(decode_rgb(transaction.get(b"b"), "b"), picture(12, 16, 0))
 
 
+@pytest.mark.drill("D5")
 def test_full_map_grows(make_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(lmdb_writer, "FIRST_MAP_SIZE", 64 << 10)
     folder = make_folder("HR", **{f"p{k:03d}": (64, 64) for k in range(70)})  # 70 x 9 kB, two transactions
@@ -50,12 +51,12 @@ def test_what_cannot_be_stored_is_refused_before_writing(make_folder, tmp_path, 
         write_lmdb(tmp_path / "empty", tmp_path / "x.lmdb")
     monkey = "n" * 200 + ".png"
     write_png(folder / monkey, picture(4, 4))
-    original, lmdb_writer.LONGEST_KEY = lmdb_writer.LONGEST_KEY, 100
+    original, lmdb_writer.MAX_KEY = lmdb_writer.MAX_KEY, 100
     try:
         with pytest.raises(DataError, match="longer than 100 bytes"):
             write_lmdb(folder, tmp_path / "x.lmdb")
     finally:
-        lmdb_writer.LONGEST_KEY = original
+        lmdb_writer.MAX_KEY = original
     assert not list(tmp_path.glob("*.lmdb"))
 
 
@@ -67,6 +68,7 @@ def test_damaged_picture_leaves_no_database(make_folder, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["HR"]
 
 
+@pytest.mark.drill("D5")
 def test_a_wrong_count_leaves_no_database(make_folder, tmp_path, monkeypatch):
     honest = lmdb_writer._put
     monkeypatch.setattr(lmdb_writer, "_put", lambda env, module, items: honest(env, module, items[:-1]))
@@ -84,40 +86,85 @@ def test_existing_database_is_left_alone(make_folder, tmp_path):
     assert (tmp_path / "x.lmdb" / "data.mdb").read_bytes() == before
 
 
-BUILD = """
-import sys
+# Builds in forks of one process. The main thread counts its calls, of Python and of C, and one of them is its last.
+BUILDS = """
+import json, os, random, shutil, signal, sys
 from pathlib import Path
-from qsr.data import lmdb_writer
-lmdb_writer.PER_TRANSACTION = 2
-print("go", flush=True)
-lmdb_writer.write_lmdb(Path(sys.argv[1]), Path(sys.argv[2]))
+from qsr.data import check, lmdb_writer
+source, target, kills, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+lmdb_writer.PER_TRANSACTION = 3
+
+def forked(work):
+    # what it gives back, None where it was killed
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writing, json.dumps(work()).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    return None if os.WIFSIGNALED(status) else json.loads(said)
+
+def build(last):
+    calls = 0
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += 1
+        if calls == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.setprofile(count)
+    lmdb_writer.write_lmdb(source, target)
+    sys.setprofile(None)
+    return calls
+
+def verdict():
+    report = check.check_set(target)
+    return [report.pictures, report.problems]
+
+most = forked(lambda: build(0))
+shutil.rmtree(target)
+points = random.Random(seed)
+for number in range(kills):
+    last = points.randrange(1, most) if number % 4 else most - number // 4  # now and then among the very last
+    died = forked(lambda: build(last)) is None
+    there = forked(verdict) if target.exists() else None
+    print(json.dumps([last, most, died, there]), flush=True)
+    if target.exists():
+        shutil.rmtree(target)
+forked(lambda: build(0))
 """
 
 
-def test_killed_at_any_moment_there_is_no_database_or_a_whole_one(make_folder, tmp_path, repository):
-    folder = make_folder("HR", **{f"p{k:02d}": (40, 40) for k in range(40)})
+@pytest.mark.drill("D5")
+def test_killed_at_any_moment_there_is_no_database_or_a_whole_one(drill, make_folder, tmp_path, repository):
+    folder = make_folder("HR", **{f"p{k:02d}": (24, 20) for k in range(20)})
     target = tmp_path / "x.lmdb"
-    rng = random.Random(5)
-    environment = {**os.environ, "PYTHONPATH": str(repository)}
-    outcomes = set()
-    for delay in [rng.uniform(0, 0.06) for _ in range(5)] + [20.0]:
-        child = subprocess.Popen(
-            [sys.executable, "-c", BUILD, str(folder), str(target)], stdout=subprocess.PIPE, env=environment, text=True
-        )
-        assert child.stdout.readline() == "go\n"
-        time.sleep(delay) if delay < 1 else child.wait(60)
-        child.kill()
-        child.wait()
-        child.stdout.close()
-        outcomes.add(target.exists())
-        if target.exists():
-            assert len(LmdbStore(target).names) == 40
-            assert check_set(target).problems == []
-            break
-    assert outcomes == {False, True}
-    assert not list(tmp_path.glob(".x.lmdb.tmp-*"))  # the last build swept what the killed ones left
+    kills = 200 if NIGHTLY else 20
+    done = subprocess.run(
+        [sys.executable, "-c", BUILDS, str(folder), str(target), str(kills), str(drill.seed)],
+        capture_output=True,
+        text=True,
+        timeout=100 if kills == 20 else 1000,
+        env={**os.environ, "PYTHONPATH": str(repository)},
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    drill.count(len(lines))
+    assert len(lines) == kills
+    for last, most, died, there in lines:
+        if there not in (None, [20, []]):
+            drill.fail(f"killed at call {last} of {most}, what is there is {there}")
+        assert died or last > most * 0.9, f"call {last} of {most} was never made"
+    assert sum(died for _, _, died, _ in lines) >= kills * 0.8
+    assert any(there is None for *_, there in lines)
+    # the last build was let alone: it is whole, and swept what the killed ones left
+    assert len(LmdbStore(target).names) == 20
+    assert not list(tmp_path.glob(".x.lmdb.tmp-*"))
 
 
+@pytest.mark.drill("D5")
 def test_readers_never_see_a_part(make_folder, tmp_path, monkeypatch):
     folder = make_folder("HR", **{f"p{k}": (9, 9) for k in range(6)})
     seen = []

@@ -8,7 +8,7 @@ import pytest
 
 from qsr.errors import OptionsError
 from qsr.options import load
-from qsr.options.problems import MAX_SHOWN, Problem, nearest, refuse, shown
+from qsr.options.problems import LONGEST_SHOWN, Problem, nearest, refuse, shown
 from qsr.options.show import to_yaml
 from qsr.options.tree import Origin, Tree
 
@@ -58,7 +58,7 @@ def test_the_network_union_reports_each_fault_once(valid: Path) -> None:
 
 
 def test_long_values_are_cut() -> None:
-    assert len(shown("x" * 1000)) == MAX_SHOWN
+    assert len(shown("x" * 1000)) == LONGEST_SHOWN
     assert shown([1]) == "[1]"
 
 
