@@ -28,6 +28,16 @@ from qsr.errors import DataError
 _SHELVES = (".", "benchmark", "benchmarks", "train")
 
 
+def plain(name: str) -> str:
+    """A set's or picture's name as one part of a path, wherever it came from.
+
+    >>> plain("../../x"), plain("Set5"), plain("held-out photos"), plain("")
+    ('_.._.._x', 'Set5', 'held-out photos', '_')
+    """
+    clean = "".join("_" if letter in "/\\" or not letter.isprintable() else letter for letter in name)
+    return clean if clean and not clean.startswith(".") else f"_{clean}"
+
+
 class BenchmarkSet:
     """A set opened at one scale. `images` are names without suffix, in the order of `pair(i)`."""
 

@@ -108,5 +108,5 @@ def _refuse_outside(target: Path, outputs: Iterable[Path]) -> None:
     # a template such as '../{}' must not leave the folder that was asked for
     home = target.resolve()
     for out in outputs:
-        if home not in out.resolve().parents:
+        if "\0" in str(out) or home not in out.resolve().parents:
             raise DataError(f"the name {out.name!r} would be written outside {target}", where=str(out))

@@ -40,7 +40,12 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 def refuse_existing(target: Path) -> None:
     """Raise DataError when there is anything at `target`: nothing of a user's is ever overwritten."""
-    if target.exists() or target.is_symlink():
+    try:
+        there = target.exists() or target.is_symlink()
+    except (OSError, ValueError) as fault:  # longer than names can be, or with a zero byte
+        why = getattr(fault, "strerror", None) or str(fault)
+        raise DataError(f"cannot be a name: {why}", where=f"{str(target)[:200]}...", hint="choose another") from fault
+    if there:
         raise DataError("is there already", where=str(target), hint="remove it first, or choose another name")
 
 

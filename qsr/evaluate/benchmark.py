@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from qsr.data.benchmark import BenchmarkSet
+from qsr.data.benchmark import BenchmarkSet, plain
 from qsr.data.image import write_png
 from qsr.data.pairs import Pair
 from qsr.errors import DataError
@@ -94,7 +94,7 @@ def evaluate_set(
             raise DataError(fault.message, where=f"{bench_set.name}/{pair.name}", hint=fault.hint) from fault
         images.append({"name": pair.name, "psnr_y": psnr_y, "ssim_y": ssim_y, "hash": _pixels_hash(pair)})
         if save_to is not None:
-            write_png(save_to / bench_set.name / f"{pair.name}_x{bench_set.scale}.png", output)
+            write_png(save_to / plain(bench_set.name) / f"{plain(pair.name)}_x{bench_set.scale}.png", output)
         if notify is not None:
             notify(pair.name)
     return SetResult.of(bench_set.name, bench_set.scale, images)
