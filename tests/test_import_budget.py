@@ -20,6 +20,7 @@ def loaded_after(code: str, repository: Path) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.drill("M7")
 def test_import_qsr(repository: Path) -> None:
     bare = loaded_after("", repository)
     added = loaded_after("import qsr", repository) - bare
@@ -43,6 +44,7 @@ for arguments in {arguments}:
 """
 
 
+@pytest.mark.drill("M7")
 def test_help(repository: Path) -> None:
     loaded = loaded_after(HELP.format(arguments=[["--help"]]), repository)
     assert "qsr.cli.main" in loaded

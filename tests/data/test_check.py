@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +40,7 @@ def test_manifest_can_be_left_alone(good):
     assert not list(good.rglob("*.json"))
 
 
+@pytest.mark.drill("D4")
 def test_one_report_lists_every_problem(good, encode, picture):
     hr, x2, x4 = good / "HR", good / "LR_bicubic" / "X2", good / "LR_bicubic" / "X4"
     (hr / "a.png").write_bytes((hr / "a.png").read_bytes()[:-9])  # damaged
@@ -61,6 +64,81 @@ def test_one_report_lists_every_problem(good, encode, picture):
     assert report.manifests == []
     with pytest.raises(DataError, match=r"(?s)problems in 12 pictures\n.*a\.png.*bx4\.png"):
         report.raise_if_bad()
+
+
+def _set(folder, picture, encode, count=7):
+    """HR and LR for x2 of `count` pictures p0, p1, ..., written without waiting for the disk."""
+    hr, x2 = folder / "HR", folder / "LR_bicubic" / "X2"
+    for place in (hr, x2):
+        place.mkdir(parents=True)
+    for number in range(count):
+        (hr / f"p{number}.png").write_bytes(encode(picture(16, 20, number), "PNG"))
+        (x2 / f"p{number}x2.png").write_bytes(encode(picture(8, 10, 100 + number), "PNG"))
+    return hr, x2
+
+
+def _plant(kind, name, hr, x2, picture, encode):
+    """Do what `kind` says to the pair `name`; what the report has to say of it."""
+    if kind == "missing":
+        (x2 / f"{name}x2.png").unlink()
+        return [f"X2/{name}x2: missing; HR {name} has no LR"]
+    if kind == "extra":
+        (x2 / f"{name}_morex2.png").write_bytes(encode(picture(8, 10, 55), "PNG"))
+        return [f"X2/{name}_morex2.png: no HR belongs to it"]
+    if kind == "ratio":
+        (x2 / f"{name}x2.png").write_bytes(encode(picture(8, 9, 56), "PNG"))
+        return [f"X2/{name}x2.png: is 8x9, but HR {name} of 16x20 asks for 8x10 at x2"]
+    if kind == "stem":
+        (hr / f"{name}.jpg").write_bytes(encode(picture(16, 20, 57), "JPEG"))
+        return [f"HR: {name}.jpg and {name}.png share one name"]
+    if kind == "case":
+        (hr / f"{name.upper()}.png").write_bytes(encode(picture(16, 20, 58), "PNG"))
+        told = f"HR: {name.upper()}.png and {name}.png differ only in upper and lower case"
+        return [told, f"X2/{name.upper()}x2: missing; HR {name.upper()} has no LR"]
+    if kind == "loop":
+        (hr / f"{name}_loop.png").symlink_to(hr / f"{name}_loop.png")
+        return [f"HR/{name}_loop.png: cannot read: Too many levels", f"X2/{name}_loopx2: missing; HR {name}_loop has no LR"]
+    path = hr / f"{name}.png" if kind == "damaged HR" else x2 / f"{name}x2.png"
+    path.write_bytes(path.read_bytes()[:-9])
+    return [f"{path.parent.name}/{path.name}: cannot decode: cut short"]
+
+
+@pytest.mark.drill("D4")
+def test_every_fault_that_was_planted_is_listed_and_no_other(drill, tmp_path, picture, encode):
+    kinds = ("missing", "extra", "ratio", "stem", "case", "loop", "damaged HR", "damaged LR")
+    for number in drill.rounds(push=30, nightly=300):
+        root = tmp_path / str(number)
+        hr, x2 = _set(root, picture, encode)
+        chosen = drill.random.sample(kinds, drill.random.randrange(1, 7))
+        expected = [
+            line
+            for kind, place in zip(chosen, drill.random.sample(range(7), len(chosen)))
+            for line in _plant(kind, f"p{place}", hr, x2, picture, encode)
+        ]
+        report = check_set(root)
+        unheard = [words for words in expected if not any(words in line for line in report.problems)]
+        if unheard or len(report.problems) != len(expected):
+            drill.fail(f"planted {chosen}: not told of {unheard}; told {report.problems}")
+        with pytest.raises(DataError) as caught:
+            report.raise_if_bad()
+        assert caught.value.exit_code == 3
+        assert all(words in str(caught.value) for words in expected)
+        assert not list(root.rglob("manifest.json")), "a set with faults is not recorded as good"
+
+
+@pytest.mark.drill("D4")
+def test_the_verb_lists_them_all_and_ends_with_3(tmp_path, picture, encode):
+    hr, x2 = _set(tmp_path / "set", picture, encode)
+    expected = _plant("missing", "p1", hr, x2, picture, encode) + _plant("loop", "p2", hr, x2, picture, encode)
+    done = subprocess.run(
+        [sys.executable, "-m", "qsr.cli.main", "data", "check", str(tmp_path / "set")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert all(words in done.stderr + done.stdout for words in expected)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_good_report_raises_nothing(good):

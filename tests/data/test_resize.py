@@ -11,6 +11,7 @@ from qsr.data.image import read_rgb
 from qsr.data.resize import bicubic_upscale, degrade, imresize, modcrop, taps
 
 
+@pytest.mark.drill("D7")
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", ["baby", "bird", "butterfly", "head", "woman"])
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
@@ -53,6 +54,7 @@ def _by_definition(x: np.ndarray, scale: float) -> np.ndarray:
     return np.clip(np.floor(out + 0.5), 0, 255)
 
 
+@pytest.mark.drill("D7")
 @pytest.mark.parametrize("scale", [2, 3, 4, 1 / 2, 1 / 3, 1 / 4])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 2), (5, 8), (17, 13), (33, 31)])
 def test_follows_the_definition_at_odd_sizes(scale, shape, picture):
@@ -64,6 +66,7 @@ def test_follows_the_definition_at_odd_sizes(scale, shape, picture):
     assert difference.mean() < 1e-3
 
 
+@pytest.mark.drill("D7")
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),
@@ -77,6 +80,7 @@ def test_numba_and_numpy_agree_bit_for_bit(height, width, channels, scale, mode,
     assert np.array_equal(imresize(x, scale, mode, "numpy"), imresize(x, scale, mode, "numba"))
 
 
+@pytest.mark.drill("D7")
 def test_both_backends_sum_in_the_same_order():
     # before rounding, where a fused multiply-add or another order of additions would show
     from qsr.data import resize, resize_numba

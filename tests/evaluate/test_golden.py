@@ -7,10 +7,12 @@ import numpy as np
 from qsr.evaluate import golden, metrics
 
 
+@pytest.mark.drill("D6")
 def test_this_machine_measures_as_it_should():
     assert golden.check() == []
 
 
+@pytest.mark.drill("D6")
 def test_eight_pairs_and_twelve_protocols_are_stored():
     stored = json.loads(golden.FILE.read_text())
     assert len(stored) == 8

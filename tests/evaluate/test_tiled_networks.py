@@ -31,6 +31,7 @@ def ready(make_options):
     return make
 
 
+@pytest.mark.drill("M2")
 @pytest.mark.parametrize("layout", ["edsr", "msr"])
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_quantized_srresnet_in_tiles_is_bit_equal(ready, layout, scale):

@@ -27,6 +27,7 @@ def test_output_is_clamped_then_rounded(networks):
     assert upscale(networks.Enlarge(1, gain=0.996), lr).tolist() == [[[0, 100, 199]]]
 
 
+@pytest.mark.drill("M2")
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_tiles_equal_the_whole_picture_bit_for_bit(networks, scale, seed):
@@ -87,6 +88,7 @@ class Limited(torch.nn.Module):
         return self.inner(x)
 
 
+@pytest.mark.drill("M4")
 def test_auto_halves_on_out_of_memory_and_says_so(networks, caplog):
     lr = picture(80, 100)
     expected = upscale(networks.Enlarge(), lr)
@@ -97,12 +99,14 @@ def test_auto_halves_on_out_of_memory_and_says_so(networks, caplog):
     assert [record.args for record in caplog.records] == [("none", 50), (50, 25), (100, 80, 25)]
 
 
+@pytest.mark.drill("M4")
 def test_auto_gives_up_with_one_sentence(networks, monkeypatch):
     monkeypatch.setattr(tiling, "bytes_per_pixel", lambda network: 1.0)
     with pytest.raises(EnvironmentFault, match=r"100x80 at tile 25.*smaller network"):
         Upscaler(Limited(networks.Enlarge(), limit=100))(picture(80, 100))
 
 
+@pytest.mark.drill("M4")
 @pytest.mark.parametrize("tile", [None, 64])
 def test_a_tile_the_user_fixed_is_never_changed(networks, tile):
     network = Limited(networks.Enlarge(), limit=2000)

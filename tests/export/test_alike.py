@@ -17,6 +17,7 @@ def test_only_what_is_the_same_but_for_rounding_is_taken() -> None:
     assert taken(x, runtime).tolist() == [[[[100.0, 1.0, x[0, 0, 0, 2].item()]]]]
 
 
+@pytest.mark.drill("K8")
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_picture_for_every_method(trained, lr, method: str) -> None:
     bits = METHODS[method].w_bits[-1]

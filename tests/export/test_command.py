@@ -46,6 +46,7 @@ def test_default_names(experiment: Path) -> None:
     assert load(shallow.path).depths == (2,)
 
 
+@pytest.mark.drill("K8")
 @pytest.mark.parametrize("depth", [None, 2])
 def test_verify_with_a_folder(experiment: Path, tmp_path: Path, folder: Path, depth) -> None:
     outcome = export_packed(experiment, tmp_path / "net.qsr", Packing(depth, verify=folder))

@@ -30,6 +30,7 @@ def pictures(lr: np.ndarray) -> list[np.ndarray]:
     return [lr, np.ascontiguousarray(lr[::-1, :7])]
 
 
+@pytest.mark.drill("K8")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("backbone", ["srresnet", "unit", "swinir"])
 def test_every_method_passes(trained, pictures, tmp_path: Path, backbone: str, method: str) -> None:
@@ -61,6 +62,7 @@ def test_half_precision_is_compared_with_itself(trained, pictures, tmp_path: Pat
     assert torch.equal(network.conv_last.weight, before)
 
 
+@pytest.mark.drill("K8")
 def test_every_depth_is_compared(trained, pictures, tmp_path: Path) -> None:
     network, info = trained("srresnet", QUANT, (3, 2, 1))
     set_depth(network, 2)

@@ -26,6 +26,7 @@ def theirs():
     return psnr_ssim
 
 
+@pytest.mark.drill("D6")
 @pytest.mark.parametrize("name", pairs())
 @pytest.mark.parametrize("crop", CROPS)
 @pytest.mark.parametrize("y", [True, False])

@@ -9,6 +9,7 @@ from qsr.evaluate import metrics
 from qsr.evaluate.golden import CROPS, pairs
 
 
+@pytest.mark.drill("D6")
 @pytest.mark.parametrize("name", pairs())
 @pytest.mark.parametrize("crop", CROPS)
 def test_luma(name, crop):

@@ -47,6 +47,7 @@ def agree(codes: np.ndarray, bits: int, signed: bool) -> None:
         np.testing.assert_array_equal(back, codes)
 
 
+@pytest.mark.drill("K4")
 @settings(max_examples=1000)
 @given(coded())
 def test_backends_agree_and_round_trip(case: tuple[np.ndarray, int, bool]) -> None:
@@ -54,6 +55,7 @@ def test_backends_agree_and_round_trip(case: tuple[np.ndarray, int, bool]) -> No
     agree(*case)
 
 
+@pytest.mark.drill("K4")
 @pytest.mark.nightly
 @settings(max_examples=100_000)
 @given(coded())
@@ -61,6 +63,7 @@ def test_backends_agree_and_round_trip_long(case: tuple[np.ndarray, int, bool]) 
     agree(*case)
 
 
+@pytest.mark.drill("K4")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=coded())
 def test_public_functions_keep_values_and_sign(every_backend: str, case: tuple[np.ndarray, int, bool]) -> None:

@@ -45,6 +45,7 @@ def made(name: str, threads: int) -> Any:
     return engine.Engine(header, tensors, header.programs[0], threads)
 
 
+@pytest.mark.drill("K6")
 @pytest.mark.parametrize("name", NETS)
 def test_k6_one_engine_in_eight_threads(name: str) -> None:
     pictures = [picture(seed) for seed in range(12)]
@@ -61,6 +62,7 @@ def test_k6_one_engine_in_eight_threads(name: str) -> None:
             done.result(timeout=600)
 
 
+@pytest.mark.drill("K6")
 def test_k6_several_engines_of_several_thread_counts() -> None:
     pictures = [picture(seed) for seed in range(6)]
     alone = {name: [made(name, 1).run(each, True) for each in pictures] for name in NETS}
@@ -74,6 +76,7 @@ def test_k6_several_engines_of_several_thread_counts() -> None:
         assert all(pool.map(work, range(168)))
 
 
+@pytest.mark.drill("K6")
 def test_k6_loading_while_others_run(tmp_path: Path) -> None:
     """Models come and go while one runs: an engine is made, used once and freed on threads of its own."""
     path = tmp_path / "net.qsr"
@@ -89,6 +92,7 @@ def test_k6_loading_while_others_run(tmp_path: Path) -> None:
         assert all(pool.map(work, range(90)))
 
 
+@pytest.mark.drill("K6")
 def test_k6_questions_while_others_run() -> None:
     """Memory, names and profiles touch what runs share."""
     shared, x = made("codes", 2), picture(2)

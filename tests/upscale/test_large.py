@@ -51,6 +51,7 @@ def test_limits() -> None:
     assert is_large(Outline(1, 1, 1, big_tiff=True), 2)
 
 
+@pytest.mark.drill("M1")
 @pytest.mark.parametrize("scale", [2, 4])
 def test_a_strip_stays_within_its_bytes(scale: int) -> None:
     tile = bounded_tile(Nearest(scale), (32768, 32768, 3), np.dtype(np.uint8), Way())
@@ -112,6 +113,7 @@ def test_big_tiff_and_profile(network: Nearest, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(opened), larger(colours(20, 30)))
 
 
+@pytest.mark.drill("F8")
 @needs_vips
 @pytest.mark.parametrize("name", ["a[page=3].tif", "-a.png", "new\nline.png", "ü\udcff.png", "a.png[access=random]"])
 def test_names_are_only_names(network: Nearest, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +173,7 @@ def test_alpha_in_strips_is_alpha_at_once(tmp_path: Path, steps: tuple[int, ...]
     assert np.array_equal(np.concatenate(strips)[:, :, 0], enlarge_alpha(pixels[:, :, 3], 3))
 
 
+@pytest.mark.drill("M1")
 @needs_vips
 def test_4096_by_4096(network: Nearest, tmp_path: Path) -> None:
     tile = colours(256, 512)

@@ -94,6 +94,7 @@ def test_results_are_no_inputs(tmp_path: Path) -> None:
     assert ("out/b.png", "out/out/b_x2.png") not in pairs(made, tmp_path)
 
 
+@pytest.mark.drill("F8")
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     os.link(tmp_path / "a.png", tmp_path / "same.png")
@@ -119,6 +120,7 @@ def test_the_same_input_twice_is_one_job(tmp_path: Path) -> None:
     assert len(plan([f"{tmp_path}/a.png", f"{tmp_path}/*.png"], f"{tmp_path}/o", 2, None).jobs) == 1
 
 
+@pytest.mark.drill("F8")
 def test_links_in_circles_are_not_followed(tmp_path: Path) -> None:
     folder = touch(tmp_path, "in/a.png") / "in"
     (folder / "loop").symlink_to(folder)
@@ -131,6 +133,7 @@ def test_links_in_circles_are_not_followed(tmp_path: Path) -> None:
     assert len(made.jobs) == 1
 
 
+@pytest.mark.drill("F8")
 def test_what_is_no_file_is_a_fault_and_not_the_end(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.gif")
     os.mkfifo(tmp_path / "pipe.png")
@@ -149,6 +152,7 @@ def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
         plan([str(tmp_path)], None, 2, None)
 
 
+@pytest.mark.drill("F8")
 @pytest.mark.parametrize(
     "name", ["-rf.png", "--out=x.png", "new\nline.png", "ünï ☃.png", os.fsdecode(b"\xff\xfe.png"), "\x1b[31m.png"]
 )
@@ -162,6 +166,7 @@ def test_odd_names_are_only_names(tmp_path: Path, name: str, monkeypatch: pytest
     shown.encode()
 
 
+@pytest.mark.drill("F8")
 def test_a_link_that_leads_out_of_the_output_folder_is_refused(tmp_path: Path) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     out.mkdir()

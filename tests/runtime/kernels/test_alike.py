@@ -57,6 +57,7 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...], ends: tuple[int, ...]
     return rng.integers(ends[0], ends[1], shape, np.int16, endpoint=True)
 
 
+@pytest.mark.drill("K3")
 @pytest.mark.skipif(len(ISAS) == 1, reason="this processor has no AVX2: nothing to compare with")
 def test_k3_random_convolutions_on_every_instruction_set() -> None:
     compared = differ(400, seed=31)
@@ -64,12 +65,14 @@ def test_k3_random_convolutions_on_every_instruction_set() -> None:
     assert compared >= 400
 
 
+@pytest.mark.drill("K3")
 @pytest.mark.nightly
 @pytest.mark.skipif(len(ISAS) == 1, reason="this processor has no AVX2: nothing to compare with")
 def test_k3_random_convolutions_on_every_instruction_set_long() -> None:
     differ(40_000, seed=int.from_bytes(os.urandom(4), "little"))
 
 
+@pytest.mark.drill("K5")
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel["name"])
 def test_k5_rows_at_every_place_of_a_cache_line(kernel: dict[str, Any]) -> None:
     """Rows lie one pixel further into a cache line each; with one channel that is every place a pixel can have."""
@@ -94,6 +97,7 @@ def test_k5_rows_at_every_place_of_a_cache_line(kernel: dict[str, Any]) -> None:
             assert same(whole[12 + away :], lower[away:]), (name, c_in, side)
 
 
+@pytest.mark.drill("K5")
 @pytest.mark.parametrize("isa", ISAS)
 def test_k5_epilogues_at_every_place_of_a_cache_line(isa: str) -> None:
     rng = np.random.default_rng(6)
@@ -108,6 +112,7 @@ def test_k5_epilogues_at_every_place_of_a_cache_line(isa: str) -> None:
             )
 
 
+@pytest.mark.drill("K5")
 def test_k5_streams_of_codes_at_every_byte() -> None:
     rng = np.random.default_rng(7)
     for bits in range(1, 9):
@@ -120,6 +125,7 @@ def test_k5_streams_of_codes_at_every_byte() -> None:
             np.testing.assert_array_equal(found, codes)
 
 
+@pytest.mark.drill("K7")
 @pytest.mark.parametrize("method", METHODS)
 def test_k7_networks_have_the_same_picture_without_avx(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Float ends differ in the last bit, so a code may fall to the other side of a border: rarely, and by one."""
@@ -140,6 +146,7 @@ def test_k7_networks_have_the_same_picture_without_avx(method: str, monkeypatch:
             assert (difference > 0).mean() <= 0.001 or (difference > 0).sum() <= 1, isa
 
 
+@pytest.mark.drill("K7")
 def test_k7_no_other_instructions_are_chosen_in_a_new_process(tmp_path: Path, repository: Path) -> None:
     """As on a processor without AVX2: the environment alone decides, and the picture is that of this process."""
     write(tmp_path / "net.qsr", *conv_net("w2a2", features=64, blocks=1, tail="w4a4"))

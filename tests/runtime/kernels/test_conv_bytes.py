@@ -75,6 +75,7 @@ def agree(name: str, picture: NDArray[np.int16], weights: NDArray[np.int16], ran
     np.testing.assert_array_equal(found, wanted, err_msg=f"{name}, codes {ranges}")
 
 
+@pytest.mark.drill("K2")
 @pytest.mark.parametrize("name", BOUNDS)
 def test_takes_the_codes_it_was_derived_for_and_none_beyond(name: str) -> None:
     if name not in KERNELS:
@@ -91,6 +92,7 @@ def test_winograd_takes_3x3_only(name: str) -> None:
     assert not accepts(name, ranges, c_in=3), "three channels do not pay the transforms"
 
 
+@pytest.mark.drill("K2")
 @pytest.mark.parametrize("name", BOUNDS)
 def test_exact_at_its_bounds_for_pictures_that_drive_every_transform_to_its_ends(name: str) -> None:
     supported(name)
@@ -114,6 +116,7 @@ def test_exact_at_its_bounds_for_pictures_that_drive_every_transform_to_its_ends
             agree(name, mixed, rng.permuted(weights, axis=1), ranges)
 
 
+@pytest.mark.drill("K2")
 def test_vpmaddubsw_would_saturate_where_it_is_not_used() -> None:
     # 2 * 255 * 127 = 64770 > 32767: in int16 this pixel's sum would be 32767 per pair
     supported("conv_u8s16_avx2")

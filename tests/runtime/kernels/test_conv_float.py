@@ -77,11 +77,13 @@ def check(name: str, picture: np.ndarray, weights: np.ndarray) -> None:
     assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize(("name", "shape"), accepted(SHAPES))
 def test_sums_are_those_of_float64(name: str, shape: Shape) -> None:
     check(name, *picture_and_weights(shape))
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize(
     ("name", "shape"), accepted([(16, c_out, (3, 3), 5, width) for c_out in (3, 32) for width in range(1, 41)])
 )
@@ -89,6 +91,7 @@ def test_every_width(name: str, shape: Shape) -> None:
     check(name, *picture_and_weights(shape))
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize(
     ("name", "shape"), accepted([(c_in, c_out, (3, 3), 4, 14) for c_in in range(8, 34) for c_out in (2, 40)])
 )
@@ -96,6 +99,7 @@ def test_every_number_of_channels(name: str, shape: Shape) -> None:
     check(name, *picture_and_weights(shape))
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize(("name", "shape"), accepted([(64, 64, (3, 3), 24, 40), (64, 3, (3, 3), 24, 40)]))
 def test_pictures_that_are_not_noise(name: str, shape: Shape) -> None:
     """Positive and smooth, as after a relu: nothing cancels by chance, and the error is measured against the same bound."""
@@ -105,6 +109,7 @@ def test_pictures_that_are_not_noise(name: str, shape: Shape) -> None:
     check(name, (1.5 + np.sin(x / 9)[..., None] * np.cos(y / 7)[..., None] + noise).astype(np.float32), weights)
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize(("name", "shape"), accepted([(16, 16, (3, 3), 7, 11), (16, 3, (3, 3), 7, 11), (16, 2, (3, 5), 7, 11)]))
 def test_an_impulse_comes_back_as_the_weights(name: str, shape: Shape) -> None:
     """Positions and order of the taps, without rounding that could hide them."""

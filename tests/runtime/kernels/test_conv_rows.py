@@ -92,6 +92,7 @@ def shapes(rng: np.random.Generator) -> Iterator[tuple[int, int, int, int]]:
     yield from ((64, 64, 3, 100), (32, 32, 2, 67), (48, 48, 7, 24))
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("sides", SIDES, ids=str)
 def test_remainders_of_channels_and_pixels(name: str, sides: tuple[int, int]) -> None:
@@ -115,6 +116,7 @@ def test_remainders_of_channels_and_pixels(name: str, sides: tuple[int, int]) ->
         pytest.skip(f"{name} leaves {sides[0]}x{sides[1]} to other kernels")
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_k1_every_pair_of_channels(name: str) -> None:
@@ -135,6 +137,8 @@ def test_k1_every_pair_of_channels(name: str) -> None:
             check(name, picture, weights, ranges)
 
 
+@pytest.mark.drill("K2")
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize("name", NAMES)
 def test_all_codes_and_their_extremes(name: str) -> None:
     """K1, K2: all ranges of codes, with activations and weights at their ends."""
@@ -158,6 +162,7 @@ def test_all_codes_and_their_extremes(name: str) -> None:
     assert ran >= 6, f"{name} accepts nothing that was tried"
 
 
+@pytest.mark.drill("K2")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_largest_sums_that_are_accepted(name: str) -> None:
     """K2."""
@@ -181,6 +186,7 @@ def test_the_largest_sums_that_are_accepted(name: str) -> None:
     assert ran, f"{name} accepts nothing that was tried"
 
 
+@pytest.mark.drill("K2")
 def test_sums_beyond_int32_are_refused() -> None:
     """K2: the largest K that int32 holds, and one more."""
     name = "conv_u8s16_portable"
@@ -195,6 +201,7 @@ def test_sums_beyond_int32_are_refused() -> None:
                 extension.run_row_kernel(name, picture, weights, (0, 255, -256, 255))
 
 
+@pytest.mark.drill("K1")
 @pytest.mark.parametrize("name", NAMES)
 def test_agrees_with_the_reference_of_the_runtime(name: str) -> None:
     if KERNELS[name]["input"] == "float":

@@ -73,6 +73,7 @@ def value(sums: NDArray[Any], options: dict[str, Any]) -> NDArray[np.float64]:
     return t
 
 
+@pytest.mark.drill("K3")
 @pytest.mark.parametrize("from_float", [False, True])
 def test_formula_on_any_number_of_channels(isa: str, from_float: bool) -> None:
     rng = np.random.default_rng(seed := 51)
@@ -106,6 +107,7 @@ def rounded(exact: Fraction) -> np.float32:
     return min(around, key=lambda f: (abs(Fraction(float(f)) - exact), int(f.view(np.uint32)) & 1))
 
 
+@pytest.mark.drill("K3")
 def test_products_and_sums_are_rounded_once(isa: str) -> None:
     # addends that put the exact sum onto, or a little beside, the middle of two floats: where two roundings go wrong
     rng = np.random.default_rng(seed := 7)

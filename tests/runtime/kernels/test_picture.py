@@ -85,6 +85,7 @@ def test_enlargement_is_that_of_torch(factor: int) -> None:
     np.testing.assert_allclose(got, want.permute(1, 2, 0).numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.drill("K3")
 def test_instruction_sets_agree_exactly() -> None:
     rng = np.random.default_rng(4)
     values = rng.uniform(-0.5, 0.5, (12, 120, 16)).astype(np.float32)
