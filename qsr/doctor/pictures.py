@@ -90,6 +90,15 @@ def damages(kind: str, content: bytes) -> Iterator[tuple[str, bytes]]:
     for share in (0.3, 0.6, 0.9):
         yield f"cut to {share:.0%}", content[: int(len(content) * share)]
     yield "without its last byte", content[:-1]
+    middle = len(content) // 2
+    if kind == "JPEG":
+        # a download that broke off, into a file that was made as long as it should become
+        yield "that ends in zeros", content[:middle] + bytes(len(content) - middle)
     if kind.endswith("PNG"):
-        middle = len(content) // 2
-        yield "with one altered bit", content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
+        yield "with one altered bit", _flipped(content, middle)
+        # in front of the last chunk, IEND, of 12 bytes; of the pixels' chunk
+        yield "with a wrong checksum", _flipped(content, len(content) - 13)
+
+
+def _flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 16]) + content[at + 1 :]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ImageFile
 
-from qsr.data import golden_resize, image, resize
+from qsr.data import formats, golden_resize, image, resize
 from qsr.doctor.pictures import check_decoder, check_metrics, check_resize, damages, samples
 from qsr.evaluate import golden, metrics
 
@@ -60,6 +60,16 @@ def test_a_decoder_that_accepts_truncation_is_found(monkeypatch):
     found = check_decoder()
     assert found.status == "fail"
     assert "is decoded as if it were whole" in found.found
+
+
+@pytest.mark.parametrize(
+    ("loosened", "accepted"),
+    [("_find_jpeg_end", "a JPEG that ends in zeros"), ("_walk_png", "a PNG without its last byte")],
+)
+def test_a_container_that_is_not_walked_is_found(monkeypatch, loosened: str, accepted: str):
+    """Pillow alone lets these through; it refuses the rest."""
+    monkeypatch.setattr(formats, loosened, lambda data: None)
+    assert check_decoder().found == f"{accepted} is decoded as if it were whole"
 
 
 def test_a_decoder_that_changes_pixels_is_found(monkeypatch):
