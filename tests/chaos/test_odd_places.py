@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -118,13 +118,14 @@ def test_a_change_of_time_zone_changes_nothing(
 
 
 @pytest.mark.drill("T11")
-def test_a_terminal_without_the_letters_of_a_path_ends_nothing(pictures: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys, json; from qsr.options.schema import Options; from qsr.train.run import train;"
-        "train(Options.model_validate(json.loads(sys.argv[1])))"
-    )
-    plain = small_options(pictures, tmp_path / "超解像", name="é").model_dump_json()
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
-    done = subprocess.run([sys.executable, "-c", code, plain], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "[\\xe9][epoch:" in done.stdout
+def test_a_terminal_without_the_letters_of_a_path_ends_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(written, encoding="ascii"))
+    for auto_resume in (False, True):  # the second one names the checkpoint that it finds
+        train(small_options(pictures, tmp_path / "超解像", name="é"), auto_resume=auto_resume)
+    terminal.flush()
+    monkeypatch.undo()
+    assert b"[\\xe9][epoch:" in written.getvalue()
+    assert b"resumed " in written.getvalue()

@@ -61,11 +61,6 @@ def damage_swap(folder: Path) -> None:
     shutil.copy(folder.parent / "00000002" / "state.json", folder / "state.json")
 
 
-def damage_version(folder: Path) -> None:
-    text = (folder / checkpoint.MANIFEST).read_text()
-    (folder / checkpoint.MANIFEST).write_text(text.replace('"version": 1', '"version": 2'))
-
-
 def damage_gone(folder: Path) -> None:
     shutil.rmtree(folder)
 
@@ -80,7 +75,6 @@ def damage_gone(folder: Path) -> None:
         damage_manifest,
         damage_no_manifest,
         damage_swap,
-        damage_version,
         damage_gone,
     ],
 )
