@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qsr.errors import FormatError
+from qsr.errors import EnvironmentFault, FormatError
 from qsr.files import write_synced
 from qsr.train import checkpoint
 
@@ -125,6 +125,18 @@ def test_what_stepped_aside_comes_back(tmp_path: Path) -> None:
     (tmp_path / "00000007").rename(tmp_path / f".00000007.old-{os.getppid()}")
     assert checkpoint.newest(tmp_path, print) == tmp_path / "00000007"
     assert names(tmp_path) == ["00000007", "LATEST"]
+
+
+def test_a_save_that_fails_keeps_what_had_stepped_aside(tmp_path: Path) -> None:
+    save(tmp_path, 7, keep=1)
+    (tmp_path / "00000007").rename(tmp_path / f".00000007.old-{os.getpid()}")
+
+    def fail(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(EnvironmentFault):
+        checkpoint.write(tmp_path, 8, fail, keep=1)
+    assert checkpoint.newest(tmp_path, print) == tmp_path / "00000007"
 
 
 def test_a_check_of_the_caller_passes_over_as_well(tmp_path: Path) -> None:
