@@ -28,10 +28,13 @@ def fsync_directory(folder: Path) -> None:
 
 def make_folders(folder: Path) -> None:
     """Create `folder` and what is missing above it, each durable in its parent: what is synced inside must not get lost."""
-    if not folder.is_dir():
-        make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        fsync_directory(folder.parent)
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):  # a loop: a name may have more parts than Python's stack
+        each.mkdir(exist_ok=True)
+        fsync_directory(each.parent)
 
 
 def write_synced(path: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from qsr import files
 from qsr.errors import EnvironmentFault
+from qsr.files import make_folders
 
 
 def test_writes_and_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -107,3 +108,13 @@ def test_a_dead_process_is_told_from_a_live_one() -> None:
     child.wait()
     assert files.process_alive(os.getpid())
     assert not files.process_alive(child.pid)
+
+
+def test_a_path_of_more_parts_than_a_stack_has(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a"] * 1500)
+    if len(str(deep)) > 4000:
+        pytest.skip("the temporary folder's name is too long for this")
+    make_folders(deep)
+    assert deep.is_dir()
+    with pytest.raises(OSError):
+        make_folders(tmp_path.joinpath(*["a"] * 5000))
