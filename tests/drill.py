@@ -29,6 +29,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = Path(os.environ.get("QSR_DRILL_RESULTS", REPOSITORY / "build" / "drills"))
 NIGHTLY = os.environ.get("QSR_NIGHTLY") == "1"
+TODAY = time.strftime("%Y-%m-%d", time.gmtime())  # of the start: drills move the clock
 MINUTES = float(os.environ.get("QSR_DRILL_MINUTES", "120"))
 
 # number: (promise, what it is tried with)
@@ -165,7 +166,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             "seed": used.seed if used else None,
             "stopped_early": bool(used and used.stopped_early),
             "seconds": round(report.duration, 2),
-            "made": time.strftime("%Y-%m-%d", time.gmtime()),
+            "made": TODAY,
         }
         RESULTS.mkdir(parents=True, exist_ok=True)
         file = RESULTS / f"{facts['mode']}_{_file_name(item)}.json"
