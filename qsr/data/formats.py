@@ -12,7 +12,7 @@ import struct
 import warnings
 import zlib
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
@@ -148,7 +148,22 @@ def _expect_length(wanted: int, data: bytes) -> None:
 
 
 def _check_tiff_strips(data: bytes, picture: TiffImagePlugin.TiffImageFile) -> None:
+    _refuse_repeated_tags(data)
     tags = picture.tag_v2
     for offsets, counts in ((TIFF_STRIPS, TIFF_STRIP_BYTES), (TIFF_TILES, TIFF_TILE_BYTES)):
         for start, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False):
             _expect_length(start + count, data)
+
+
+def _refuse_repeated_tags(data: bytes) -> None:
+    """Of a tag that is there twice one decoder takes the first and another the last: the size that is checked and the one
+    that is decoded have to be the same.
+    """
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    begin = int.from_bytes(data[4:8], order) + 2
+    tags = [
+        int.from_bytes(data[at : at + 2], order)
+        for at in range(begin, begin + 12 * int.from_bytes(data[begin - 2 : begin], order), 12)
+    ]
+    if len(set(tags)) < len(tags):
+        raise Damaged("a tag of its directory is there twice")

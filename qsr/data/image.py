@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.Image import DecompressionBombError
 from PIL.ImageFile import ImageFile
 
 from qsr.data.formats import SUFFIXES, Damaged, bits_per_channel, check_whole, open_lazily, quick_size
@@ -39,7 +40,7 @@ _FILE_BYTES_PER_PIXEL = 8
 _HEADER_BYTES = 1 << 16
 # What Pillow's parsers raise on hostile bytes. struct.error is none of the built-in kinds.
 DECODE_ERRORS = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, ArithmeticError, MemoryError, Warning,
-                 struct.error, zlib.error)  # fmt: skip
+                 struct.error, zlib.error, DecompressionBombError)  # fmt: skip
 
 
 def pixel_limit() -> int:
@@ -64,11 +65,8 @@ def decode_rgb(data: bytes, where: str, max_pixels: int | None = None) -> np.nda
 
 def decode(data: bytes, where: str, max_pixels: int | None = None, how_to_raise: str = HOW_TO_RAISE) -> np.ndarray:
     """`read_image` of an encoded picture in memory; `where` names it in errors, how_to_raise ends that of too many pixels."""
-    most = pixel_limit() if max_pixels is None else max_pixels
     try:
-        _refuse_bomb(quick_size(data[:64]), where, most, how_to_raise)
-        picture = open_lazily(data)
-        _refuse_bomb(picture.size, where, most, how_to_raise)
+        picture = open_within(data, where, max_pixels, how_to_raise)
         check_whole(data, picture)
         if bits_per_channel(data, picture) == 16:
             return _decode_16bit(data)
@@ -81,6 +79,15 @@ def decode(data: bytes, where: str, max_pixels: int | None = None, how_to_raise:
         raise DataError("not enough memory to decode it", where=where, hint=hint) from fault
     except DECODE_ERRORS as fault:
         raise DataError(f"cannot decode: {_reason(fault)}", where=where, hint="replace or remove the file") from fault
+
+
+def open_within(data: bytes, where: str, max_pixels: int | None = None, how_to_raise: str = HOW_TO_RAISE) -> ImageFile:
+    """Pillow's object with no pixel decoded. Raises DataError for too many pixels, and one of DECODE_ERRORS."""
+    most = pixel_limit() if max_pixels is None else max_pixels
+    _refuse_bomb(quick_size(data[:64]), where, most, how_to_raise)
+    picture = open_lazily(data)
+    _refuse_bomb(picture.size, where, most, how_to_raise)
+    return picture
 
 
 def size_of(path: Path | str) -> tuple[int, int]:

@@ -5,18 +5,19 @@ Decoding is qsr.data.image's, with all its strictness; that one gives pixels as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from qsr.data.formats import bits_per_channel, open_handle, open_lazily, quick_size
-from qsr.data.image import DECODE_ERRORS, HOW_TO_RAISE, check_file_size, decode, pixel_limit
+from qsr.data.formats import PNG_MAGIC, bits_per_channel, open_handle, open_lazily, quick_size
+from qsr.data.image import DECODE_ERRORS, HOW_TO_RAISE, check_file_size, decode, open_within, pixel_limit
 from qsr.errors import DataError
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -95,19 +96,41 @@ def read(path: Path, max_pixels: int | None = None) -> Picture:
 
 def from_bytes(data: bytes, where: str, max_pixels: int | None = None, how_to_raise: str = HOW_TO_RAISE) -> Picture:
     """Decode the contents of a file. where: what an error calls it, how_to_raise as in `decode`. Raises DataError as `read`."""
-    orientation = _orientation(data)
+    try:  # the size before anything else is looked at
+        orientation = _orientation(open_within(data, where, max_pixels, how_to_raise), data)
+    except DataError:
+        raise
+    except DECODE_ERRORS:  # `decode` says what is wrong with the file, if it is more than its EXIF
+        orientation = 1
     # Pillow turns TIFF by itself, OpenCV 16-bit PNG; whether they do has changed with their versions
     pixels = decode(_as_stored(data) if orientation != 1 else data, where, max_pixels, how_to_raise)
     pixels = np.ascontiguousarray(UPRIGHT.get(orientation, lambda x: x)(pixels))
     return _with_metadata(Picture(pixels), data)
 
 
-def _orientation(data: bytes) -> int:
-    try:
-        value = open_lazily(data).getexif().get(ORIENTATION, 1)
-    except DECODE_ERRORS:  # `decode` says what is wrong with the file, if it is more than its EXIF
-        return 1
+def _orientation(picture: ImageFile, data: bytes) -> int:
+    value = _exif(picture, data).get(ORIENTATION, 1)
     return value if isinstance(value, int) and value in UPRIGHT else 1
+
+
+def _exif(picture: ImageFile, data: bytes) -> Image.Exif:
+    """The EXIF with no pixel decoded. Pillow decodes a PNG that has none before its pixels, for there may be some behind them."""
+    if not data.startswith(PNG_MAGIC):
+        return picture.getexif()
+    if "exif" not in picture.info:
+        for name, begin, end in _chunks(data):
+            if name == b"eXIf":
+                picture.info["exif"] = b"Exif\0\0" + data[begin + 8 : end - 4]
+    return Image.Image.getexif(picture)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, first byte, byte behind) of every whole chunk of a PNG."""
+    at = len(PNG_MAGIC)
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at, end
+        at = end
 
 
 def _as_stored(data: bytes) -> bytes:
@@ -119,14 +142,8 @@ def _as_stored(data: bytes) -> bytes:
         for entry in range(at + 2, at + 2 + 12 * int.from_bytes(data[at : at + 2], order), 12):
             if int.from_bytes(data[entry : entry + 2], order) == ORIENTATION:
                 changed[entry + 8 : entry + 12] = b"\1\0\0\0" if order == "little" else b"\0\1\0\0"
-    elif data.startswith(b"\x89PNG"):
-        at, kept = 8, [data[:8]]
-        while at + 12 <= len(data):
-            end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-            if data[at + 4 : at + 8] != b"eXIf":
-                kept.append(data[at:end])
-            at = end
-        return b"".join(kept) + data[at:]
+    elif data.startswith(PNG_MAGIC):
+        return PNG_MAGIC + b"".join(data[begin:end] for name, begin, end in _chunks(data) if name != b"eXIf")
     return bytes(changed)
 
 
@@ -135,7 +152,7 @@ def _with_metadata(picture: Picture, data: bytes) -> Picture:
     try:
         source = open_lazily(data)
         profile = source.info.get("icc_profile")
-        exif = source.getexif() if not isinstance(source, TiffImageFile) else None  # TIFF's are tags of the file's layout
+        exif = _exif(source, data) if not isinstance(source, TiffImageFile) else None  # TIFF's are tags of the file's layout
         raw = None
         if exif is not None and len(exif):
             exif[ORIENTATION] = 1
