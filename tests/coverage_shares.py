@@ -1,6 +1,6 @@
-"""Shares of lines and branches by room: python tests/coverage_shares.py FILE (of `coverage json`); exit code 1 below what is asked.
+"""Shares of lines and branches by room: python tests/coverage_shares.py FILE (of `coverage json`).
 
-`coverage report` has one number for both, in which many covered lines hide the branches.
+Exit code 1 below what is asked. `coverage report` has one number for both, in which many covered lines hide the branches.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -28,10 +29,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.tree_copy import REPOSITORY, change, copy_tree, environment
+from tests.mutate import Runner
+from tests.tree_copy import REPOSITORY, change, copy_tree
 
 TABLE = REPOSITORY / "tests" / "drill_mutations.toml"
-LIMIT = 900  # seconds for the tests of one mutation
+LIMIT = 120  # seconds of the processor for the tests of one mutation
 # setup.py compiles everything again whenever anything changed; of the copy only the changed file has to be
 BUILD = """
 import runpy, sys
@@ -80,7 +82,8 @@ def drills_with_tests(tests: Path = REPOSITORY / "tests") -> set[str]:
 def run(mutations: Iterable[Mutation], seconds: float) -> Iterator[tuple[Mutation, str]]:
     """(mutation, the test that caught it, or "" if none did); until the time is used up. Compiled ones come last."""
     end = time.monotonic() + seconds
-    tree = copy_tree(REPOSITORY / "build" / "drill_mutations")
+    tree = copy_tree(REPOSITORY / "build" / "drill_mutations" / "tree")
+    runner = Runner(tree)
     for mutation in sorted(mutations, key=lambda one: one.file.startswith("csrc/")):
         if time.monotonic() > end:
             return
@@ -90,7 +93,8 @@ def run(mutations: Iterable[Mutation], seconds: float) -> Iterator[tuple[Mutatio
         try:
             if mutation.file.startswith("csrc/"):
                 _build(tree, mutation)
-            yield mutation, _caught_by(tree, mutation)
+            outcome, by, _ = runner.run(mutation.tests, LIMIT)
+            yield mutation, "" if outcome == "survived" else by or outcome
         finally:
             change(path, good.encode())
 
@@ -98,42 +102,21 @@ def run(mutations: Iterable[Mutation], seconds: float) -> Iterator[tuple[Mutatio
 def _build(tree: Path, mutation: Mutation) -> None:
     if not mutation.file.endswith(".cc"):  # who includes it is not known: all of them
         shutil.rmtree(tree / "build", ignore_errors=True)
-    settings = {**os.environ, **environment(tree), "QSR_REQUIRE_KERNELS": "1", "QSR_OPTIMISE": "-O1"}
+    settings = {**os.environ, "QSR_REQUIRE_KERNELS": "1", "QSR_OPTIMISE": "-O1"}
     done = subprocess.run([sys.executable, "-c", BUILD], cwd=tree, env=settings, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(f"drill_mutations.toml: {mutation.drill}, {mutation.breaks}: does not compile\n{done.stderr[-2000:]}")
-
-
-def _caught_by(tree: Path, mutation: Mutation) -> str:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=tree,
-            env={**os.environ, **environment(tree)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no end in {LIMIT} s"
-    failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
-    if done.returncode < 0:
-        return f"signal {-done.returncode}"
-    if done.returncode not in (0, 1) or (done.returncode == 1 and not failed):
-        raise ValueError(
-            f"drill_mutations.toml: {mutation.drill}, {mutation.breaks}: the tests did not run\n{done.stdout[-3000:]}"
-        )
-    return failed[0] if done.returncode else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="DRILL")
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, help="take them in another order: another beginning within the minutes")
     options = parser.parse_args(arguments)
     chosen = [one for one in read() if not options.only or one.drill in options.only]
+    if options.seed is not None:
+        random.Random(options.seed).shuffle(chosen)
     uncaught = done = 0
     for mutation, by in run(chosen, 60 * options.minutes):
         print(f"{mutation.drill:3} {mutation.breaks} ({mutation.file}): {by or 'NOTHING CAUGHT IT'}", flush=True)
@@ -142,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{done} of {len(chosen)} mutations, {uncaught} not caught")
     if missing := drills_with_tests() - {one.drill for one in read()}:
         print(f"drills without a mutation: {', '.join(sorted(missing))}")
-    return 1 if uncaught else 0
+    return 1 if uncaught or not done else 0
 
 
 if __name__ == "__main__":
