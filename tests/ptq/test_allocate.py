@@ -104,6 +104,16 @@ def test_budgets_that_cannot_be_met_are_named() -> None:
         allocate(options(), table({("body.7", 2, 2): 1.0}), Budget(), None, *SIZE)
 
 
+def test_budgets_of_which_each_can_be_met_but_not_both() -> None:
+    """Small widths are the slow ones on this machine: few parameters and little time exclude each other."""
+    times = {"layers": {name: {f"w{b}a{b}": 16.0 / b for b in BITS} for name in LAYERS}}
+    small = cost(dict.fromkeys(LAYERS, (2, 2)))[0]
+    assert allocate(options(), uneven(), Budget(params=small), times, *SIZE).ms == 8 * len(LAYERS)
+    assert allocate(options(), uneven(), Budget(ms=2 * len(LAYERS)), times, *SIZE).average_w == 8
+    with pytest.raises(OptionsError, match="no allocation meets every budget"):
+        allocate(options(), uneven(), Budget(params=small, ms=2 * len(LAYERS)), times, *SIZE)
+
+
 def test_uniform_bits_as_a_budget() -> None:
     budget = uniform_budget(options(), uneven(), (4, 4), *SIZE)
     assert (budget.params, budget.ops) == pytest.approx(cost({}))
