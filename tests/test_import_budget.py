@@ -1,13 +1,16 @@
-"""Importing qsr and asking for help load nothing heavy. Milliseconds are measured by benchmarks/import_time.py."""
+"""Importing qsr and asking for help load nothing heavy and start at once. More about times: benchmarks/import_time.py."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.drill import NIGHTLY
 
 HEAVY = {"torch", "cv2", "numba", "skimage", "scipy", "tensorboard", "basicsr", "torchvision"}
 
@@ -67,3 +70,27 @@ def test_lazy_names_are_found_and_unknown_ones_refused() -> None:
     assert set(dir(qsr)) == set(qsr.__all__)
     with pytest.raises(AttributeError, match="module 'qsr' has no attribute 'quantise'"):
         qsr.quantise  # noqa: B018
+
+
+def milliseconds(arguments: list[str], repository: Path) -> float:
+    """Of the processor, for a process that ends well: what other programs do meanwhile costs it no more than a little."""
+    child = subprocess.Popen([sys.executable, *arguments], cwd=repository, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return 1e3 * (usage.ru_utime + usage.ru_stime)
+
+
+@pytest.mark.drill("M7")
+def test_import_takes_100_ms_and_help_300(drill, repository: Path) -> None:
+    """The quickest of some starts, less the interpreter's own. Nightly as it is said; per push twice that, for a core that is
+    shared with other tests has half a cache and half a clock.
+    """
+    slack = 1 if NIGHTLY else 2
+    cases = {"bare": ["-c", "pass"], "import": ["-c", "import qsr"], "help": ["-m", "qsr.cli.main", "--help"]}
+    least = dict.fromkeys(cases, float("inf"))
+    for _ in drill.rounds(push=4, nightly=30):
+        for name, arguments in cases.items():
+            least[name] = min(least[name], milliseconds(arguments, repository))
+    print({name: round(value, 1) for name, value in least.items()})
+    assert least["import"] - least["bare"] <= 100 * slack
+    assert least["help"] - least["bare"] <= 300 * slack
