@@ -79,14 +79,16 @@ py::dict run(const std::string& isa, const py::array& sums, const py::dict& opti
   e.after = vectors.padded(options, "after", 1, channels);
   if (planes > 3 || (!from_float && !e.scale)) throw py::value_error("expected at most 3 planes, and scales for integers");
 
-  const Owned<uint32_t> acc = zeros<uint32_t>(planes * pixels * padded);
-  std::fill_n(acc.get(), planes * pixels * padded, 0xf149f2cau);  // what lies behind the channels may be anything: -1e30 here
+  const bool gapless = options.contains("gapless") && options["gapless"].cast<bool>();
+  const size_t stride = gapless ? channels : padded;
+  const Owned<uint32_t> acc = zeros<uint32_t>(planes * pixels * stride + padded);
+  std::fill_n(acc.get(), planes * pixels * stride + padded, 0xf149f2cau);  // what lies behind the channels may be anything: -1e30 here
   for (size_t i = 0; i < planes * pixels; ++i) {
-    std::memcpy(acc.get() + i * padded, static_cast<const uint32_t*>(sums.data()) + i * channels, 4 * channels);
+    std::memcpy(acc.get() + i * stride, static_cast<const uint32_t*>(sums.data()) + i * channels, 4 * channels);
   }
   call.acc = acc.get();
-  call.acc_stride = padded;
-  call.plane_stride = pixels * padded;
+  call.acc_stride = stride;
+  call.plane_stride = pixels * stride;
   call.pixels = static_cast<int>(pixels);
 
   py::dict found;
@@ -152,6 +154,6 @@ py::dict run(const std::string& isa, const py::array& sums, const py::dict& opti
 void define_epilogue(py::module_& module) {
   module.def("run_epilogue", &run, py::arg("isa"), py::arg("sums"), py::arg("options"), py::arg("repeat") = 1,
              "Epilogue of one instruction set over sums (planes, pixels, channels) int32 or float32. options: scale (planes, channels), "
-             "bias, slope, after (channels), residual (pixels, channels), out (bool), thresholds (bool), sinks [{kind: bits | bytes, shift, "
+             "bias, slope, after (channels), residual (pixels, channels), out, thresholds, gapless (bool; sums of pixels side by side), sinks [{kind: bits | bytes, shift, "
              "inv_step, lowest, highest, zero}] -> {out, codes: [uint8 (pixels, bytes)], seconds}.");
 }

@@ -107,7 +107,7 @@ Status make_conv(const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {
     stage->align_rows = stage->tile_rows;
     stage->align_columns = kWinogradColumns;
   }
-  const size_t pixel = 4 * conv.c_out_padded() * static_cast<size_t>(stage->tile_rows);
+  const size_t pixel = 4 * stage->kernel->acc_stride(conv) * static_cast<size_t>(stage->tile_rows);
   stage->unit = stage->tile_rows > 1 ? kWinogradUnit : 16;
   const size_t unit = static_cast<size_t>(stage->unit);
   const size_t target = stage->tile_rows < 4 ? kAccTarget : kAccTargetTall;
@@ -138,7 +138,7 @@ Status make_conv(const std::vector<MapSpec>& maps, Isa limit, Stage* stage) {
 size_t Stage::acc_bytes() const noexcept {
   if (spec.kind != Kind::kConv) return 0;
   // an epilogue may read 16 sums behind its last one
-  return round_up(4 * static_cast<size_t>(tile_rows) * static_cast<size_t>(chunk) * spec.conv.c_out_padded() + 128, 64) + kRedZone;
+  return round_up(4 * static_cast<size_t>(tile_rows) * static_cast<size_t>(chunk) * kernel->acc_stride(spec.conv) + 128, 64) + kRedZone;
 }
 
 size_t Stage::scratch_bytes() const noexcept {

@@ -185,7 +185,7 @@ void Task::conv(const Stage& stage, Range grid, int first) noexcept {
   // rows that the band does not have are rows that it does not need: groups of integer kernels may go on behind its end
   const bool here = maker >= segment_.first && maker < segment_.end;
   const int available = here ? band_->asked[local(maker)].end * graph_.stages[static_cast<size_t>(maker)].up : stage.grid_factor * run_.schedule.height;
-  const size_t padded = conv.c_out_padded();
+  const size_t stride = stage.kernel->acc_stride(conv);
   uint8_t* acc = scratch_;
   uint8_t* work = scratch_ + stage.acc_bytes();
   const uint8_t* rows[15 + kMaxTileRows];
@@ -206,10 +206,10 @@ void Task::conv(const Stage& stage, Range grid, int first) noexcept {
     } else {
       stage.kernel->run(conv, stage.packed.bytes(), rows, pixels, acc, work);
     }
-    const size_t sum_row = round_up(static_cast<size_t>(pixels), 16) * padded;
+    const size_t sum_row = round_up(static_cast<size_t>(pixels), 16) * stride;
     const int count = asked.end - asked.first;
     for (int y = rows_.first; y < rows_.end; ++y) {
-      uint8_t* sums = acc + 4 * (sum_row * static_cast<size_t>(y - first) + padded * static_cast<size_t>(asked.first - x));
+      uint8_t* sums = acc + 4 * (sum_row * static_cast<size_t>(y - first) + stride * static_cast<size_t>(asked.first - x));
       if (conv.input == Input::kBits) take_off(stage, reinterpret_cast<int32_t*>(sums), y, asked.first, count);
       stage.spec.edge.empty() && stage.spec.slot < 0 ? store(stage, sums, y, asked.first, count) : store_bordered(stage, sums, y, asked.first, count);
     }
@@ -267,7 +267,7 @@ void Task::emit(const Stage& stage, const Target& target, const Epilogue& epilog
 }
 
 void Task::store(const Stage& stage, const uint8_t* acc, int y, int x, int pixels) noexcept {
-  for (const Target& target : stage.targets) emit(stage, target, target.epilogue, acc, stage.spec.conv.c_out_padded(), y, x, pixels);
+  for (const Target& target : stage.targets) emit(stage, target, target.epilogue, acc, stage.kernel->acc_stride(stage.spec.conv), y, x, pixels);
 }
 
 // With numbers that only the run knows: a factor of the sums (slot), and a bias that is another one at the border (edge).
@@ -275,7 +275,7 @@ void Task::store_bordered(const Stage& stage, const uint8_t* acc, int y, int x, 
   const StageSpec& spec = stage.spec;
   const RowConv& conv = spec.conv;
   const int height = stage.grid_factor * run_.schedule.height, width = stage.grid_factor * run_.schedule.width;
-  const size_t outputs = static_cast<size_t>(conv.c_out / spec.planes), padded = conv.c_out_padded();
+  const size_t outputs = static_cast<size_t>(conv.c_out / spec.planes), stride = stage.kernel->acc_stride(conv);
   float* room = reinterpret_cast<float*>(scratch_ + stage.acc_bytes() + stage.kernel_scratch);
   const Range v = inside_taps(y, height, conv.kh);
   for (int i = 0; i < pixels;) {
@@ -307,7 +307,7 @@ void Task::store_bordered(const Stage& stage, const uint8_t* acc, int y, int x, 
         }
         e.bias = bias;
       }
-      emit(stage, target, e, acc + 4 * padded * static_cast<size_t>(i), padded, y, x + i, same - i);
+      emit(stage, target, e, acc + 4 * stride * static_cast<size_t>(i), stride, y, x + i, same - i);
     }
     i = same;
   }

@@ -21,7 +21,7 @@ namespace qsr {
 extern const RowKernel conv_float_avx2 = {
     "conv_f32_avx2", Isa::kAvx2, Input::kFloat, 1, accept_any, direct_bytes, pack_direct, no_scratch, run_direct};
 extern const RowKernel conv_float_few_avx2 = {
-    "conv_f32_few_avx2", Isa::kAvx2, Input::kFloat, 1, accept_few, few_bytes, pack_few, no_scratch, run_few};
+    "conv_f32_few_avx2", Isa::kAvx2, Input::kFloat, 1, accept_few, few_bytes, pack_few, no_scratch, run_few, true};
 extern const RowKernel conv_float_wino_avx2 = {
     "conv_f32_wino4_avx2", Isa::kAvx2, Input::kFloat, kTile, accept_wino, wino_bytes, pack_wino, wino_scratch, run_wino};
 

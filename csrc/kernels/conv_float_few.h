@@ -2,7 +2,8 @@
 // 16 padded outputs would be mostly zeros. For the instruction set whose lanes are included before.
 //
 // The taps v of a row and their channels are one run of kw * c_in floats (conv_float_rows.h): each sum is kh dot products of
-// such runs. kFewPixels pixels and O outputs are kept in registers and folded across lanes at the end.
+// such runs. kFewPixels pixels and O outputs are kept in registers and folded across lanes at the end, which leaves them side
+// by side.
 // Weights: [u][vector of the run][O][kLanes], zeros behind the run.
 #pragma once
 
@@ -46,14 +47,26 @@ inline void pack_few(const RowConv& conv, const void* weights, void* packed) noe
 }
 
 template <int O>
-inline __attribute__((always_inline)) void few_step(F (&sums)[kFewPixels][kMaxFew], const F (&a)[kFewPixels], const float* w) noexcept {
+inline __attribute__((always_inline)) void few_step(F (&sums)[kFewPixels * O], const float* w, const float* pixel, size_t c_in) noexcept {
   F weights[O];
 #pragma GCC unroll 3
   for (int o = 0; o < O; ++o) weights[o] = load(w + static_cast<size_t>(o) * kLanes);
 #pragma GCC unroll 8
   for (int x = 0; x < kFewPixels; ++x) {
+    const F a = load_once(pixel + static_cast<size_t>(x) * c_in);
 #pragma GCC unroll 3
-    for (int o = 0; o < O; ++o) sums[x][o] = fma(a[x], weights[o], sums[x][o]);
+    for (int o = 0; o < O; ++o) sums[x * O + o] = fma(a, weights[o], sums[x * O + o]);
+  }
+}
+
+// The last `rest` inputs of a run: what lies behind may be no number, and is taken as 0.
+template <int O>
+inline __attribute__((always_inline)) void few_rest(F (&sums)[kFewPixels * O], const float* w, const float* pixel, size_t c_in, size_t rest) noexcept {
+#pragma GCC unroll 8
+  for (int x = 0; x < kFewPixels; ++x) {
+    const F a = load_first(pixel + static_cast<size_t>(x) * c_in, rest);
+#pragma GCC unroll 3
+    for (int o = 0; o < O; ++o) sums[x * O + o] = fma(a, load(w + static_cast<size_t>(o) * kLanes), sums[x * O + o]);
   }
 }
 
@@ -61,31 +74,19 @@ template <int O>
 void few_row(const RowConv& conv, const float* packed, const uint8_t* const* rows, int pixels, float* acc) noexcept {
   const size_t c_in = static_cast<size_t>(conv.c_in), run = static_cast<size_t>(conv.kw) * c_in;
   const size_t whole = run / kLanes, rest = run % kLanes;
-  for (int x = 0; x < pixels; x += kFewPixels, acc += kFewPixels * conv.c_out_padded()) {
-    F sums[kFewPixels][kMaxFew];
-#pragma GCC unroll 8
-    for (int i = 0; i < kFewPixels; ++i) {
-#pragma GCC unroll 3
-      for (int o = 0; o < kMaxFew; ++o) sums[i][o] = zero();
-    }
+  for (int x = 0; x < pixels; x += kFewPixels, acc += kFewPixels * O) {
+    F sums[kFewPixels * O];
+#pragma GCC unroll 24
+    for (int i = 0; i < kFewPixels * O; ++i) sums[i] = zero();
     const float* w = packed;
     for (int u = 0; u < conv.kh; ++u) {
       const float* pixel = reinterpret_cast<const float*>(rows[u]) + static_cast<size_t>(x) * c_in;
-      for (size_t k = 0; k < whole; ++k, w += O * kLanes, pixel += kLanes) {
-        F a[kFewPixels];
-#pragma GCC unroll 8
-        for (int i = 0; i < kFewPixels; ++i) a[i] = load(pixel + static_cast<size_t>(i) * c_in);
-        few_step<O>(sums, a, w);
-      }
+      for (size_t k = 0; k < whole; ++k, w += O * kLanes, pixel += kLanes) few_step<O>(sums, w, pixel, c_in);
       if (rest == 0) continue;
-      F a[kFewPixels];  // what lies behind the run may be no number: zeros instead
-#pragma GCC unroll 8
-      for (int i = 0; i < kFewPixels; ++i) a[i] = load_first(pixel + static_cast<size_t>(i) * c_in, rest);
-      few_step<O>(sums, a, w);
+      few_rest<O>(sums, w, pixel, c_in, rest);
       w += O * kLanes;
     }
-#pragma GCC unroll 2
-    for (int i = 0; i < kFewPixels; i += 4) fold(sums + i, acc + static_cast<size_t>(i) * conv.c_out_padded(), conv.c_out_padded());
+    fold<kFewPixels * O>(sums, acc);
   }
 }
 

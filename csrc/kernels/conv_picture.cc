@@ -80,7 +80,7 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
   const int above = conv.kh / 2, tiles = (height + kernel.tile_rows - 1) / kernel.tile_rows;
   const size_t row_bytes = round_up((columns + kSlackPixels) * stride + 64, 64) + stride;  // rows start at any pixel of a cache line
   const size_t row_count = static_cast<size_t>(tiles * kernel.tile_rows + conv.kh - 1);
-  const size_t sum_row = round_up(static_cast<size_t>(width), 16) * padded;
+  const size_t acc_stride = kernel.acc_stride(conv), sum_row = round_up(static_cast<size_t>(width), 16) * acc_stride;
   const Aligned rows((row_count - 1) * row_bytes + (columns + kSlackPixels) * stride + 64), packed(kernel.packed_bytes(conv));
   const Aligned acc(4 * sum_row * static_cast<size_t>(kernel.tile_rows)), scratch(kernel.scratch_bytes(conv, width));
   const Aligned taps(4 * padded * static_cast<size_t>(conv.kh * conv.kw));
@@ -115,7 +115,7 @@ Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* ac
         const int y = tile * kernel.tile_rows + t;
         for (int x = 0; x < width; ++x) {
           const size_t at = (static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x)) * static_cast<size_t>(conv.c_out);
-          const uint8_t* from = acc.bytes() + 4 * (static_cast<size_t>(t) * sum_row + static_cast<size_t>(x) * padded);
+          const uint8_t* from = acc.bytes() + 4 * (static_cast<size_t>(t) * sum_row + static_cast<size_t>(x) * acc_stride);
           uint8_t* to = static_cast<uint8_t*>(out) + 4 * at;
           std::memcpy(to, from, 4 * static_cast<size_t>(conv.c_out));
           if (conv.input == Input::kBits) {

@@ -16,8 +16,9 @@
 //           channels behind c_in is arbitrary (weights there are 0). A padded pixel holds `zero`, code 0. The kernel's sums
 //           are of codes, so it takes zero * (sum of w) off by itself.
 //   kFloat  c_in floats, no gap. A padded pixel is 0.
-// Layout of the sums: acc[(t * round_up(pixels, 16) + x) * c_out_padded + o], int32 for kBits and kBytes, float for kFloat;
-// c_out_padded = round_up(c_out, 16), sums behind c_out are arbitrary. acc is 64-byte aligned.
+// Layout of the sums: acc[(t * round_up(pixels, 16) + x) * acc_stride + o], int32 for kBits and kBytes, float for kFloat;
+// acc_stride = c_out_padded = round_up(c_out, 16), or c_out for a kernel that says `gapless`. Sums behind c_out are
+// arbitrary. acc is 64-byte aligned.
 //
 // Slack: a kernel may read kSlackPixels pixels and 64 bytes behind the last pixel of each row (never before its first), and
 // write sums of pixels up to round_up(pixels, 16). What lies there is arbitrary memory of the caller.
@@ -68,6 +69,11 @@ struct RowKernel {
   size_t (*scratch_bytes)(const RowConv&, int pixels) noexcept;  // of one call; may be 0
   // scratch: 64-byte aligned, arbitrary contents. Several threads may run with the same packed weights.
   void (*run)(const RowConv&, const void* packed, const uint8_t* const* rows, int pixels, void* acc, void* scratch) noexcept;
+  // kFloat only: no padding behind the outputs of a pixel, where few of them would leave most of it as it was. Integers of
+  // another layer are denormal floats, and one of those among 16 lanes costs an epilogue 100 cycles.
+  bool gapless = false;
+
+  size_t acc_stride(const RowConv& conv) const noexcept { return gapless ? static_cast<size_t>(conv.c_out) : conv.c_out_padded(); }
 };
 
 // All kernels, best first within an instruction set; the best instruction set first.

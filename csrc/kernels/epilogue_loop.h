@@ -117,6 +117,42 @@ void run_blocks(const Epilogue& e, const EpilogueCall& call, size_t first) noexc
   }
 }
 
+// Up to three channels without gaps anywhere: the numbers of a row are one run, and the vectors of the channels repeat in it.
+template <class V>
+void run_gapless(const Epilogue& e, const EpilogueCall& call) noexcept {
+  using F = typename V::F;
+  constexpr size_t kPeriod = 3;  // vectors: as many numbers are a multiple of 1, 2 and 3
+  const size_t channels = static_cast<size_t>(e.channels), count = static_cast<size_t>(call.pixels) * channels;
+  F bias[kPeriod], scale[kPeriod], slope[kPeriod], after[kPeriod];
+  const auto fill = [channels](F* vectors, const float* source, float otherwise) noexcept {
+    float repeated[kPeriod * kLanes];
+    for (size_t i = 0; i < kPeriod * kLanes; ++i) repeated[i] = source ? source[i % channels] : otherwise;
+    for (size_t b = 0; b < kPeriod; ++b) vectors[b] = V::load(repeated + b * kLanes);
+  };
+  fill(bias, e.bias, 0.0f);
+  fill(scale, e.scale, 1.0f);
+  fill(slope, e.slope, 0.0f);
+  fill(after, e.after, 0.0f);
+  const float* acc = static_cast<const float*>(call.acc);
+  for (size_t first = 0; first < count; first += kPeriod * kLanes) {
+    for (size_t b = 0; b < kPeriod; ++b) {
+      const size_t at = first + b * kLanes;
+      if (at >= count) break;
+      const size_t live = count - at;
+      F t = V::fma(scale[b], live < kLanes ? V::load_some(acc + at, static_cast<int>(live)) : V::load(acc + at), bias[b]);
+      if (e.slope) t = V::prelu(t, slope[b]);
+      if (e.after) t = V::add(t, after[b]);
+      if (live < kLanes) {
+        if (call.residual) t = V::add(t, V::load_some(call.residual + at, static_cast<int>(live)));
+        V::store_some(call.out + at, t, static_cast<int>(live));
+      } else {
+        if (call.residual) t = V::add(t, V::load(call.residual + at));
+        V::store(call.out + at, t);
+      }
+    }
+  }
+}
+
 // n blocks of 16 channels by integer thresholds: compare, flip, store.
 template <class V, int n>
 void run_thresholds(const Epilogue& e, const EpilogueCall& call, size_t first) noexcept {
@@ -169,6 +205,11 @@ void run_epilogue(const Epilogue& e, const EpilogueCall& call) noexcept {
     for (; first + 2 * kLanes <= padded; first += 2 * kLanes) run_thresholds<V, 2>(e, call, first);
     if (first < padded) run_thresholds<V, 1>(e, call, first);
     return;
+  }
+  const size_t channels = static_cast<size_t>(e.channels);
+  if (channels <= 3 && e.from_float && e.planes == 1 && e.sinks == 0 && call.out && call.acc_stride == channels &&
+      call.out_stride == channels && (!call.residual || call.residual_stride == channels)) {
+    return run_gapless<V>(e, call);
   }
   e.from_float ? run_sinks<V, true>(e, call) : run_sinks<V, false>(e, call);
 }

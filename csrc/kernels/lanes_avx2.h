@@ -17,6 +17,12 @@ inline F load_first(const float* from, size_t count) noexcept {  // 0 behind `co
   alignas(32) static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
   return _mm256_maskload_ps(from, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ones + 8 - count)));
 }
+// As load, but into a register: as an operand of each of its uses, GCC would read it as often from memory.
+inline F load_once(const float* from) noexcept {
+  F x = load(from);
+  asm("" : "+x"(x));
+  return x;
+}
 inline void store(float* to, F x) noexcept { _mm256_storeu_ps(to, x); }
 inline F broadcast(const float* from) noexcept { return _mm256_broadcast_ss(from); }
 inline F constant(float value) noexcept { return _mm256_set1_ps(value); }
@@ -27,14 +33,25 @@ inline F mul(F a, F b) noexcept { return _mm256_mul_ps(a, b); }
 inline F fma(F a, F b, F c) noexcept { return _mm256_fmadd_ps(a, b, c); }    // a b + c
 inline F fnma(F a, F b, F c) noexcept { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
 
-// out[i * stride + j] = sum over the lanes of x[i][j], i < 4, j < 3; out[i * stride + 3] = 0
-inline void fold(const F (*x)[3], float* out, size_t stride) noexcept {
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const F two = add(_mm256_unpacklo_ps(x[i][0], x[i][1]), _mm256_unpackhi_ps(x[i][0], x[i][1]));
-    const F one = add(_mm256_unpacklo_ps(x[i][2], zero()), _mm256_unpackhi_ps(x[i][2], zero()));
-    const F half = add(_mm256_shuffle_ps(two, one, 0x44), _mm256_shuffle_ps(two, one, 0xee));
-    _mm_storeu_ps(out + static_cast<size_t>(i) * stride, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+// In both halves: parts of the sums of a, b, c and d.
+inline F halves(const F* x) noexcept {
+  const F ab = add(_mm256_blend_ps(x[0], x[1], 0xcc), _mm256_shuffle_ps(x[0], x[1], 0x4e));  // a a b b
+  const F cd = add(_mm256_blend_ps(x[2], x[3], 0xcc), _mm256_shuffle_ps(x[2], x[3], 0x4e));
+  return add(_mm256_shuffle_ps(ab, cd, 0x88), _mm256_shuffle_ps(ab, cd, 0xdd));
+}
+
+// out[i] = sum over the lanes of x[i], i < n, a multiple of 4
+template <int n>
+inline __attribute__((always_inline)) void fold(const F* x, float* out) noexcept {
+  int i = 0;
+#pragma GCC unroll 1
+  for (; i + 8 <= n; i += 8) {
+    const F a = halves(x + i), b = halves(x + i + 4);
+    store(out + i, add(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31)));
+  }
+  if constexpr (n % 8 != 0) {
+    const F a = halves(x + i);
+    _mm_storeu_ps(out + i, _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
   }
 }
 

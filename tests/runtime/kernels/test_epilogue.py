@@ -100,6 +100,22 @@ def test_formula_on_any_number_of_channels(isa: str, from_float: bool) -> None:
                 )
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 17])
+def test_pixels_without_gaps_give_the_same_floats(isa: str, channels: int) -> None:
+    """Sums side by side, as kernels of few outputs leave them: up to three channels have a path of their own."""
+    rng = np.random.default_rng(seed := 88)
+    print("seed", seed)
+    for pixels in (*range(1, 40), 256):
+        sums = rng.normal(size=(1, pixels, channels)).astype(F32)
+        options = some_options(rng, 1, pixels, channels, from_float=True)
+        for sinks in ([], options["sinks"]):
+            found = extension.run_epilogue(isa, sums, options | {"sinks": sinks, "gapless": True})
+            wanted = extension.run_epilogue("portable", sums, options | {"sinks": sinks})
+            assert found["out"].tobytes() == wanted["out"].tobytes(), f"{pixels} pixels, {len(sinks)} sinks"
+            for codes, others in zip(found["codes"], wanted["codes"], strict=True):
+                np.testing.assert_array_equal(codes[:, : min(channels, codes.shape[1])], others[:, : min(channels, codes.shape[1])])
+
+
 def rounded(exact: Fraction) -> np.float32:
     """The float32 nearest to an exact number, ties to even."""
     near = F32(float(exact))
