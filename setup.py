@@ -1,5 +1,5 @@
-"""Builds the optional extension `qsr._kernels` from csrc/ and puts the released models into a wheel; everything else is
-said in pyproject.toml.
+"""Builds the optional extension `qsr._kernels` from csrc/ and puts the released models and the ready-made option files into
+a wheel; everything else is said in pyproject.toml.
 
 Without a compiler (or Python's headers) the installation succeeds all the same: `qsr.runtime` then works
 with numba, and `qsr info` says so. QSR_REQUIRE_KERNELS=1 turns that into an error.
@@ -8,24 +8,37 @@ with numba, and `qsr info` says so. QSR_REQUIRE_KERNELS=1 turns that into an err
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
 
-from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext, has_flag
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
 REQUIRED = os.environ.get("QSR_REQUIRE_KERNELS") == "1"
 CSRC = Path("csrc")
-ZOO = Path("experiments", "zoo")
-HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
-LINKING = ["-Wl,-z,relro,-z,now"] if sys.platform == "linux" else []
-WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
+# Not every compiler knows all of them: each is tried. A level 3 that a C library does not know is taken as 2 by its headers;
+# some distributions set a level of their own, hence the -U.
+HARDENING = (
+    *("-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3"),
+    *("-fstack-protector-strong", "-fstack-clash-protection"),
+    "-mbranch-protection=standard" if platform.machine() in ("aarch64", "arm64") else "-fcf-protection=full",
+)
+LINKING = ["-Wl,-z,relro,-z,now,-z,noexecstack", "-Wl,--as-needed"] if sys.platform == "linux" else []
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wformat=2"]
+# Where the sources lie is not to be found in the result: two builds in two folders are the same bytes.
+SAME_ANYWHERE = (f"-ffile-prefix-map={Path.cwd()}=.",)
+# QSR_PORTABLE=1: what `make dist` builds. The compiler's own libraries go into the extension, so that of the machine it is
+# installed on it asks a C library only, as old as the policy in the wheel's name says.
+PORTABLE = ["-static-libstdc++", "-static-libgcc"] if os.environ.get("QSR_PORTABLE") == "1" else []
 # QSR_SANITIZE=address,undefined or thread: what `make sanitize` builds (in a copy of the tree; slow, for tests only)
 SANITIZE = os.environ.get("QSR_SANITIZE", "")
 CHECKS = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"] if SANITIZE else []
-OPTIMISE = "-O1" if SANITIZE else "-O3"
+# QSR_COVERAGE=1: counts which lines run, for `make coverage` (likewise). Threads count too, and one after the other.
+COVERAGE = ["--coverage", "-fprofile-update=atomic"] if os.environ.get("QSR_COVERAGE") == "1" else []
+OPTIMISE = "-O1" if SANITIZE or COVERAGE else os.environ.get("QSR_OPTIMISE", "-O3")
 
 
 class BuildKernels(build_ext):
@@ -33,6 +46,8 @@ class BuildKernels(build_ext):
 
     def build_extension(self, ext: Pybind11Extension) -> None:
         try:
+            if not SANITIZE and not COVERAGE:
+                ext.extra_compile_args += [flag for flag in (*HARDENING, *SAME_ANYWHERE) if has_flag(self.compiler, flag)]
             super().build_extension(ext)
         except Exception as fault:
             if REQUIRED:
@@ -41,16 +56,21 @@ class BuildKernels(build_ext):
 
 
 class BuildPackage(build_py):
-    """Also copies experiments/zoo/ to qsr/zoo/models/; a clone (editable installation) reads the models where they are."""
+    """Also copies what a clone (editable installation) reads where it is: experiments/zoo/ and options/."""
 
     def run(self) -> None:
         super().run()
-        if not self.editable_mode and ZOO.is_dir():
-            target = Path(self.build_lib, "qsr", "zoo", "models")
-            self.mkpath(str(target))
-            for path in sorted(ZOO.iterdir()):
-                if path.suffix in (".json", ".md", ".safetensors", ".qsr"):
-                    shutil.copyfile(path, target / path.name)
+        if not self.editable_mode:
+            package = Path(self.build_lib, "qsr")
+            self._copy(Path("experiments", "zoo"), package / "zoo" / "models", (".json", ".md", ".safetensors", ".qsr"))
+            self._copy(Path("options"), package / "options" / "files", (".yml",))
+
+    def _copy(self, source: Path, target: Path, kinds: tuple[str, ...]) -> None:
+        for path in sorted(source.rglob("*")):
+            if path.suffix in kinds:
+                place = target / path.relative_to(source)
+                self.mkpath(str(place.parent))
+                shutil.copyfile(path, place)
 
 
 kernels = Pybind11Extension(
@@ -59,8 +79,8 @@ kernels = Pybind11Extension(
     include_dirs=[str(CSRC)],
     depends=sorted(str(path) for pattern in ("*.h", "*.inc") for path in CSRC.rglob(pattern)),
     cxx_std=17,
-    extra_compile_args=[OPTIMISE, "-pthread", *([] if SANITIZE else HARDENING), *WARNINGS, *CHECKS],
-    extra_link_args=["-pthread", *LINKING, *CHECKS[:1]],
+    extra_compile_args=[OPTIMISE, "-pthread", *WARNINGS, *CHECKS, *COVERAGE],
+    extra_link_args=["-pthread", *LINKING, *PORTABLE, *CHECKS[:1], *COVERAGE],
 )
 # setuptools then accepts that the shared object is missing after the build
 kernels.optional = not REQUIRED

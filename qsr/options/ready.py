@@ -1,4 +1,5 @@
-"""Where the ready-made option files are: `options/` of the current folder, or of the clone that qsr was installed from."""
+"""Where the ready-made option files are: `options/` of the current folder, else of the clone that qsr was installed from, else
+the copy inside a wheel (setup.py puts it there)."""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from qsr.errors import OptionsError
 
 
 def ready_file(name: str) -> Path:
-    """Path of `options/<name>`; raises OptionsError where neither place has it."""
+    """Path of `options/<name>`; raises OptionsError where none of the three places has it."""
+    package = Path(qsr.__file__).resolve().parent
     here = Path("options") / name
-    clone = Path(qsr.__file__).resolve().parent.parent / "options" / name
-    for candidate in (here, clone):
+    for candidate in (here, package.parent / "options" / name, package / "options" / "files" / name):
         if candidate.is_file():
             return candidate
     raise OptionsError(
