@@ -114,7 +114,7 @@ Status copy_act(const ActSpec& spec, int channels, const char* name, Act* out) {
   const bool scales = (spec.kind == Kind::kSign && spec.scaling == ActSpec::Scale::kChannels) || spec.kind == Kind::kElastic;
   if (scales && spec.scales == nullptr) return failure(Code::kArgument, "%s: no scales of the input", name);
   out->kind = spec.kind;
-  out->scaling = spec.scaling;
+  out->scaling = spec.kind == Kind::kSign ? spec.scaling : ActSpec::Scale::kNumber;  // other kinds have no vector of scales
   out->lowest = static_cast<float>(spec.lowest);
   out->highest = static_cast<float>(spec.highest);
   out->step = spec.step;
