@@ -11,6 +11,11 @@ from qsr.data.resize import bicubic_upscale
 from qsr.evaluate.metrics import psnr
 from qsr.evaluate.upscale import Upscaler
 from qsr.quant import calibrate
+from tests.drill import NIGHTLY
+
+# of LR pictures; tiles of 40 have one seam or two each way
+SIZES = [(88, 104), (75, 83), (48, 56), (61, 47), (44, 90)]
+SIZES += [(41 + 7 * number % 59, 43 + 11 * number % 71) for number in range(45)] if NIGHTLY else []
 
 
 def smooth(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -45,8 +50,9 @@ def test_quantized_srresnet_in_tiles_is_bit_equal(ready, layout, scale):
     )
 
 
+@pytest.mark.drill("M3")
 @pytest.mark.parametrize("quant", [None, {"method": "rlq", "w_bits": 4, "a_bits": 4}])
-@pytest.mark.parametrize("size", [(88, 104), (75, 83)])
+@pytest.mark.parametrize("size", SIZES)
 def test_swinir_in_tiles_is_close_and_has_no_seams(ready, quant, size):
     network_g = {"type": "SwinIR", "depths": [2, 2], "num_heads": [2, 2], "embed_dim": 12}
     network, lr = ready(quant=quant, network_g=network_g), smooth(*size)

@@ -9,6 +9,7 @@ import torch
 from qsr.errors import DataError, EnvironmentFault, NumericalError, OptionsError
 from qsr.evaluate import tiling
 from qsr.evaluate.upscale import Upscaler, pick_device, upscale
+from tests.drill import NIGHTLY
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -28,7 +29,7 @@ def test_output_is_clamped_then_rounded(networks):
 
 
 @pytest.mark.drill("M2")
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(100 if NIGHTLY else 10))
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_tiles_equal_the_whole_picture_bit_for_bit(networks, scale, seed):
     rng = np.random.default_rng(seed)
