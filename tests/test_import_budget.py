@@ -35,6 +35,12 @@ def test_errors_and_specs_are_light(repository: Path) -> None:
     assert not loaded_after("import qsr.errors, qsr.spec, qsr.files", repository) & (HEAVY | {"numpy", "pydantic"})
 
 
+@pytest.mark.drill("M7")
+def test_the_runtime_leaves_torch_alone(repository: Path) -> None:
+    modules = "qsr.runtime, qsr.runtime.model, qsr.runtime.interpreter, qsr.runtime.packed.container"
+    assert not loaded_after(f"import {modules}", repository) & HEAVY
+
+
 HELP = """
 import sys
 from qsr.cli.main import main

@@ -175,6 +175,34 @@ def test_alpha_in_strips_is_alpha_at_once(tmp_path: Path, steps: tuple[int, ...]
 
 @pytest.mark.drill("M1")
 @needs_vips
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_rows_are_read_and_written_as_they_come(
+    network: Nearest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The picture is never in memory: what has been read and not yet been written stays a few strips, however high it is."""
+    read = written = most = 0
+    following = Rows.next
+
+    def counted(rows: Rows, count: int) -> np.ndarray:
+        nonlocal read, most
+        made = following(rows, count)
+        read += len(made)
+        most = max(most, read - written)
+        return made
+
+    def tick(pixels: int) -> None:
+        nonlocal written
+        written += pixels // (4 * 9)
+
+    monkeypatch.setattr(Rows, "next", counted)
+    source = write(tmp_path / "a.tif", colours(4000, 9))
+    upscale_large(network, source, io.BytesIO(), kind, "mark", Way(), tick)
+    assert (read, written) == (4000, 4000)
+    assert most <= 3 * large.ROWS_AT_ONCE
+
+
+@pytest.mark.drill("M1")
+@needs_vips
 def test_4096_by_4096(network: Nearest, tmp_path: Path) -> None:
     tile = colours(256, 512)
     image = pyvips.Image.new_from_array(tile).replicate(8, 16).copy(interpretation="srgb")
