@@ -24,8 +24,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -51,7 +51,10 @@ runpy.run_path("setup.py", run_name="__main__")
 
 @dataclass(frozen=True)
 class Mutation:
-    """A promise of drill number `drill`, broken by putting `after` in place of `before`; tests: pytest's arguments."""
+    """A promise of drill number `drill`, broken by putting `after` in place of `before`.
+
+    tests: pytest's arguments. settings: environment variables for them, such as a smaller count of what runs nightly.
+    """
 
     drill: str
     breaks: str
@@ -59,6 +62,7 @@ class Mutation:
     before: str
     after: str
     tests: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def applied(self, source: str) -> str:
         """The broken file. Raises ValueError unless `before` is there exactly once."""
@@ -87,16 +91,18 @@ def run(mutations: Iterable[Mutation], seconds: float) -> Iterator[tuple[Mutatio
     for mutation in sorted(mutations, key=lambda one: one.file.startswith("csrc/")):
         if time.monotonic() > end:
             return
-        path = tree / mutation.file
+        path, compiled = tree / mutation.file, mutation.file.startswith("csrc/")
         good = path.read_text(encoding="utf-8")
         change(path, mutation.applied(good).encode())
         try:
-            if mutation.file.startswith("csrc/"):
+            if compiled:
                 _build(tree, mutation)
-            outcome, by, _ = runner.run(mutation.tests, LIMIT)
-            yield mutation, "" if outcome == "survived" else by or outcome
+            outcome, by, _ = runner.run(mutation.tests, LIMIT, mutation.settings)
         finally:
             change(path, good.encode())
+        if by and not compiled and runner.run([by], LIMIT, mutation.settings)[0] != "survived":
+            raise ValueError(f"drill_mutations.toml: {by} fails without a change, see {runner.log}")
+        yield mutation, "" if outcome == "survived" else by or outcome
 
 
 def _build(tree: Path, mutation: Mutation) -> None:
