@@ -96,14 +96,18 @@ def test_a_lost_rank_hangs_nobody(two_ranks: Path, pictures: Path, tmp_path: Pat
 
 @pytest.mark.drill("T4")
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)
 def test_a_launcher_that_is_stopped_stops_its_ranks(two_ranks: Path, pictures: Path, tmp_path: Path, drill: Drill) -> None:
     for round_ in drill.rounds(push=0, nightly=10):
         root = tmp_path / str(round_)
         launcher = launch(one_patch_each(pictures, root), root, "--max-restarts=0")
-        wait_for(root / "tiny" / "metrics.jsonl", launcher)
-        time.sleep(drill.random.uniform(0, 0.3))
-        launcher.terminate()
-        launcher.communicate(timeout=60)
+        try:
+            wait_for(root / "tiny" / "metrics.jsonl", launcher)
+            time.sleep(drill.random.uniform(0, 0.3))
+            launcher.terminate()
+            launcher.communicate(timeout=60)
+        finally:
+            launcher.kill()
         assert launcher.returncode != 0 or finished(root)
         assert run_ranks(one_patch_each(pictures, root), 2, free_port(), auto_resume=True) == [0, 0]
         assert_same(outcome(root / "tiny"), outcome(two_ranks))
@@ -128,7 +132,7 @@ def launch(options: Any, root: Path, *how: str) -> subprocess.Popen[str]:
 
 
 def wait_for(file: Path, launcher: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 100
+    end = time.monotonic() + 400  # it imports torch three times, on a machine that may have other things to do
     while not file.exists():
         assert launcher.poll() is None, launcher.communicate()[1]
         assert time.monotonic() < end, "the ranks do not begin"
@@ -141,9 +145,10 @@ def finished(root: Path) -> bool:
 
 @pytest.mark.drill("T4")
 @pytest.mark.nightly
+@pytest.mark.timeout(600)
 def test_torchrun_restarts_all_when_one_rank_is_killed(two_ranks: Path, pictures: Path, tmp_path: Path) -> None:
     launcher = launch(one_patch_each(pictures, tmp_path), tmp_path, "--max-restarts=1")
-    _, said = launcher.communicate(timeout=110)
+    _, said = launcher.communicate(timeout=500)
     assert launcher.returncode == 0, said
     assert "exitcode: -9" in said, "rank 1 was to be killed"
     assert_same(outcome(tmp_path / "tiny"), outcome(two_ranks))
