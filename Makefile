@@ -60,10 +60,10 @@ ONLY_MEMORY := not numpy
 SANITIZE_THREADS := $(addprefix tests/runtime/,test_engine_threads.py test_engine.py test_model.py)
 ONLY_THREADS := not numpy and (k6 or thread or tiles or every_instruction_set or swin)
 
-# Coverage-guided: the compiled engine by libFuzzer under ASan and UBSan, what reads files by atheris. A quarter of the time each;
-# what was found earlier (build/fuzz) and tests/fuzz/corpus are where it begins. Stops at the first finding, which is left in build/fuzz.
+# Coverage-guided: the compiled engine by libFuzzer under ASan and UBSan, what reads files by atheris. A quarter of the time each.
+# It begins where the last one ended (build/fuzz) and with tests/fuzz/corpus; each stops at its first finding, kept in build/fuzz.
 fuzz: $(VENV)/.test-$(KEY) build/fuzz/engine  ## fuzz the engine, packed files, options and pictures; BUDGET=minutes (clang needed)
-	@$(PIP) install -c constraints.txt $(call extra,fuzz)
+	@$(call install,fuzz,$(call extra,fuzz))
 	@mkdir -p build/fuzz/corpus; seconds=$$(($(BUDGET) * 15)); status=0; \
 	$(call say,engine: $$seconds s); build/fuzz/engine -max_total_time=$$seconds $(FUZZ) build/fuzz/corpus tests/fuzz/corpus || status=1; \
 	for target in packed options picture; do \
