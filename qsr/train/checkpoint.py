@@ -36,6 +36,10 @@ _NAME = re.compile(r"[0-9]{8,}")
 _UNFINISHED = re.compile(r"\.(.+)\.(tmp|old)-(\d+)")
 
 
+class OtherVersion(FormatError):
+    """Written by another version of qsr: not damaged, so no older one is taken in its place (the next save would remove it)."""
+
+
 def write(root: Path, iteration: int, fill: Callable[[Path], None], keep: int) -> Path:
     """Write checkpoint `iteration` under `root`; `fill(folder)` puts its files into `folder`, each of them synced.
 
@@ -71,7 +75,7 @@ def verify(folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         if manifest["version"] != VERSION:
             message = f"manifest of version {manifest['version']}, this qsr reads {VERSION}"
-            raise FormatError(message, where=str(folder), hint="upgrade qsr")
+            raise OtherVersion(message, where=str(folder), hint="upgrade qsr")
         listed = manifest["files"]
         found = {path.name for path in folder.iterdir()} - {MANIFEST}
         if found != set(listed):
@@ -88,7 +92,7 @@ def newest(root: Path, say: Callable[[str], None], check: Callable[[Path], None]
 
     check: raises FormatError for a folder whose files are whole but do not belong together.
     Raises FormatError if there are checkpoints, or there is a LATEST, but none verifies: starting again silently would bury
-    days of work.
+    days of work; and OtherVersion where the one that would be taken is of another version of qsr.
     """
     if not root.is_dir():
         return None
@@ -102,6 +106,8 @@ def newest(root: Path, say: Callable[[str], None], check: Callable[[Path], None]
         try:
             verify(folder)
             check(folder)
+        except OtherVersion:
+            raise
         except FormatError as fault:
             say(f"damaged checkpoint passed over: {fault}")
             continue

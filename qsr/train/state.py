@@ -27,7 +27,7 @@ from qsr.errors import FormatError
 from qsr.files import write_synced
 from qsr.options.schema import Options
 from qsr.train import optim
-from qsr.train.checkpoint import digest
+from qsr.train.checkpoint import OtherVersion, digest
 from qsr.train.distributed import Team
 from qsr.train.stages import Stage
 from qsr.train.trainee import Trainee
@@ -107,7 +107,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         raise FormatError(f"not the state of a training ({fault})", where=str(file)) from fault
     if version != VERSION:
         message = f"checkpoint of version {version}, this qsr reads {VERSION}"
-        raise FormatError(message, where=str(folder), hint="upgrade qsr")
+        raise OtherVersion(message, where=str(folder), hint="upgrade qsr")
     for name, kind in _KINDS.items():
         if not isinstance(facts.get(name), kind):
             raise FormatError(f"{name} is {str(facts.get(name))[:60]!r}, expected {kind.__name__}", where=str(file))
