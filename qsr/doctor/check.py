@@ -52,7 +52,7 @@ class Check:
     title: str
     place: str
     needs: tuple[str, ...] = ()
-    seconds: float = 20.0
+    seconds: float = 60.0
     in_folder: bool = False
     alone: bool = False
     slow: bool = False

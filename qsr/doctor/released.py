@@ -64,9 +64,13 @@ def check_released() -> Finding:
 
 def _path(name: str) -> tuple[Path, str]:
     """The packed file of a released network, its hash compared with the index's; and that hash."""
+    from qsr.errors import FormatError
     from qsr.zoo.index import find, get
 
-    return get(name, packed=True), find(name).packed_sha256
+    try:
+        return get(name, packed=True), find(name).packed_sha256
+    except FormatError as fault:
+        raise FormatError(fault.message, where=fault.where, hint=AGAIN) from fault
 
 
 def outputs(path: Path) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,18 @@ def test_a_failure_is_exit_code_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unknown_check_is_refused_before_anything_runs() -> None:
     assert isinstance(CliRunner().invoke(app, ["doctor", "--only", "kernels"]).exception, OptionsError)
+
+
+@pytest.mark.nightly
+def test_all_of_it_within_forty_seconds_of_processor_time(tmp_path: Path, repository: Path) -> None:
+    """Seconds of a clock say little beside other tests; two idle cores take no longer than one processor's time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = doctor([str(repository), *PACKAGES], "--json", "--experiments", tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {check["status"] for check in json.loads(done.stdout)["checks"]} <= {"ok", "warn", "skip"}
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 40
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- installations that lack something ------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ def test_a_damaged_file_is_found(zoo: Path):
     found = examine("qsr.doctor.released:check_released", [], None)
     assert found.status == "fail"
     assert "quantsr_x2_w2a2.qsr: found sha256" in found.found
+    assert found.todo == released.AGAIN
 
 
 def test_a_missing_file_is_found(zoo: Path):
