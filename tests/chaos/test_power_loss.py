@@ -150,7 +150,7 @@ def test_a_loadable_checkpoint_is_on_the_disk(
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     place = tmp_path / "disk"
-    for _ in drill.rounds(push=400, nightly=10_000):
+    for _ in drill.rounds(push=200, nightly=10_000):
         history = drill.random.choice(histories)
         cut = drill.random.randint(1, len(history.ops))
         disk = after_all(history.top, history.ops[:cut])

@@ -91,7 +91,7 @@ def test_training_goes_on_while_nothing_can_be_written(
             free(disk)
 
     monkeypatch.setattr(Job, "stepped", watched)
-    for number in drill.rounds(push=3, nightly=100):
+    for number in drill.rounds(push=2, nightly=100):
         full_at = drill.random.randint(1, 7)
         free_at = drill.random.randint(9, 11)
         lines: list[str] = []
