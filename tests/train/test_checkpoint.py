@@ -110,6 +110,13 @@ def test_a_pointer_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert said == [f"{tmp_path / 'LATEST'}: cannot be read (Is a directory)"]
 
 
+def test_a_pointer_that_cannot_be_read_beside_nothing_is_no_fresh_start(tmp_path: Path) -> None:
+    """Something was saved here once: beginning again in silence would bury it."""
+    (tmp_path / checkpoint.LATEST).mkdir()
+    with pytest.raises(FormatError, match="no checkpoint is intact"):
+        checkpoint.newest(tmp_path, print)
+
+
 def test_iterations_are_numbers_not_text(tmp_path: Path) -> None:
     """100,000,000 comes after 99,999,999, although its name sorts before it."""
     for iteration in (99_999_998, 99_999_999, 100_000_000):
