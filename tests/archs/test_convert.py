@@ -63,6 +63,7 @@ class Touch:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.drill("F5")
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     trace = tmp_path / "ran"
     for name, write in (

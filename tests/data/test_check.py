@@ -158,6 +158,7 @@ def test_a_scale_restricts_what_is_looked_at(good):
     assert check_set(good, scale=2, manifest=False).pictures == 6
 
 
+@pytest.mark.drill("D1")
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_a_manifest_every_changed_pixel_is_flagged(kind, tmp_path, picture, encode):
     folder = tmp_path / "HR"

@@ -64,3 +64,24 @@ def test_end_marker_of_an_exif_thumbnail_does_not_count(picture, encode):
     assert b"\xff\xd9" in data
     with pytest.raises(Damaged, match="end marker"):
         check_whole(data, None)
+
+
+@pytest.mark.drill("D2")
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tiff_tags_are_there_once(order):
+    """Pillow takes the last of two widths, libtiff the first: the one that is checked would not be the one that is decoded."""
+    entries = [(256, 4, 1, 2), (256, 4, 1, 60000), (257, 4, 1, 2), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(273, 4, 1, 8), (279, 4, 1, 4)]
+    for chosen, whole in ((entries, False), (entries[:1] + entries[2:], True)):
+        table = b"".join(
+            struct.pack(order + "HHI", tag, kind, count)
+            + (struct.pack(order + "I", value) if kind == 4 else struct.pack(order + "HH", value, 0))
+            for tag, kind, count, value in chosen
+        )
+        magic = b"II*\0" if order == "<" else b"MM\0*"
+        data = magic + struct.pack(order + "IH", 8, len(chosen)) + table + bytes(4)
+        if whole:
+            check_whole(data, open_lazily(data))
+        else:
+            with pytest.raises(Damaged, match="a tag of its directory is there twice"):
+                check_whole(data, open_lazily(data))

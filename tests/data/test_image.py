@@ -22,6 +22,7 @@ KINDS = ("PNG", "PNG16", "JPEG", "WebP", "WebP-lossy", "BMP", "TIFF", "TIFF-lzw"
 LOSSLESS = tuple(kind for kind in KINDS if kind not in ("JPEG", "WebP-lossy"))
 
 
+@pytest.mark.drill("D3")
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_every_lossless_format_gives_the_pixels_back(kind, tmp_path, picture, encode):
     wanted = picture(24, 28)
@@ -30,6 +31,7 @@ def test_every_lossless_format_gives_the_pixels_back(kind, tmp_path, picture, en
     assert np.array_equal(image.read_rgb(path), wanted)
 
 
+@pytest.mark.drill("D1")
 @pytest.mark.parametrize("kind", KINDS)
 def test_truncation_at_every_byte_is_an_error_that_names_the_file(kind, picture, encode):
     data = encode(picture(20, 20), kind)
@@ -38,6 +40,7 @@ def test_truncation_at_every_byte_is_an_error_that_names_the_file(kind, picture,
             image.decode(data[:length], "folder/baby.img")
 
 
+@pytest.mark.drill("D1")
 @pytest.mark.parametrize("kind", KINDS)
 def test_flipped_bits_are_an_error_or_pixels_but_never_a_crash(kind, picture, encode):
     data = encode(picture(20, 20), kind)
@@ -89,6 +92,7 @@ def _bombs(picture, encode) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.drill("D2")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WebP"])
 def test_header_bombs_are_refused_before_decoding(kind, picture, encode):
     bomb = _bombs(picture, encode)[kind]
@@ -103,6 +107,7 @@ def test_header_bombs_are_refused_before_decoding(kind, picture, encode):
     assert peak < 4 << 20
 
 
+@pytest.mark.drill("D2")
 def test_limit_is_an_argument(tmp_path, picture):
     image.write_png(tmp_path / "a.png", picture(20, 20))
     assert image.read_rgb(tmp_path / "a.png", max_pixels=400).shape == (20, 20, 3)
@@ -117,6 +122,7 @@ def _save(array: np.ndarray, mode: str | None = None, kind: str = "PNG", **extra
     return buffer.getvalue()
 
 
+@pytest.mark.drill("D3")
 def test_grey_is_replicated(picture):
     grey = picture(5, 7)[:, :, 0]
     data = _save(grey)
@@ -124,11 +130,13 @@ def test_grey_is_replicated(picture):
     assert np.array_equal(image.decode_rgb(data, "g"), np.repeat(grey[:, :, None], 3, axis=2))
 
 
+@pytest.mark.drill("D3")
 def test_one_bit_becomes_black_and_white():
     bits = np.array([[0, 255], [255, 0]], np.uint8)
     assert np.array_equal(image.decode(_save(bits, "1"), "b")[:, :, 0], bits)
 
 
+@pytest.mark.drill("D3")
 def test_palette_is_expanded_with_its_transparency(picture):
     indexed = Image.fromarray(picture(12, 12)).quantize(8)
     buffer = io.BytesIO()
@@ -140,6 +148,7 @@ def test_palette_is_expanded_with_its_transparency(picture):
     assert np.array_equal(image.decode_rgb(buffer.getvalue(), "p"), wanted)
 
 
+@pytest.mark.drill("D3")
 def test_alpha_is_dropped_not_blended(picture):
     colour = picture(6, 6)
     rgba = np.dstack((colour, np.zeros((6, 6), np.uint8)))
@@ -147,6 +156,7 @@ def test_alpha_is_dropped_not_blended(picture):
     assert np.array_equal(image.decode_rgb(_save(rgba), "a"), colour)
 
 
+@pytest.mark.drill("D3")
 def test_sixteen_bit_is_kept_and_rounded_to_eight():
     values = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
     grey = image.decode(_save(values), "w")
@@ -161,6 +171,7 @@ def test_sixteen_bit_is_kept_and_rounded_to_eight():
     assert np.array_equal(image.decode(stored, "w"), rgba)
 
 
+@pytest.mark.drill("D3")
 def test_cmyk_is_converted_and_exif_rotation_is_not_applied(picture):
     colour = np.full((8, 12, 3), (10, 200, 60), np.uint8)
     found = image.decode_rgb(_save(colour, "CMYK", "JPEG", quality=95), "c")
@@ -170,6 +181,7 @@ def test_cmyk_is_converted_and_exif_rotation_is_not_applied(picture):
     assert image.decode_rgb(_save(picture(8, 12), None, "JPEG", exif=turned), "e").shape == (8, 12, 3)
 
 
+@pytest.mark.drill("D3")
 def test_tiff_is_the_one_format_whose_decoder_turns_the_pixels(picture):
     turned = Image.Exif()
     turned[0x0112] = 6  # to be seen turned by 90 degrees
@@ -179,15 +191,27 @@ def test_tiff_is_the_one_format_whose_decoder_turns_the_pixels(picture):
     assert np.array_equal(image.decode(buffer.getvalue(), "a.tif"), np.rot90(wanted, -1))
 
 
+@pytest.mark.drill("D3")
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 5)])
 def test_small_and_odd_sizes(shape, picture, encode):
     for kind in KINDS:
         assert image.decode_rgb(encode(picture(*shape), kind), kind).shape == (*shape, 3)
 
 
+@pytest.mark.drill("D3")
 def test_32_bit_pixels_are_refused():
     with pytest.raises(DataError, match="32-bit"):
         image.decode(_save(np.ones((4, 4), np.float32), None, "TIFF"), "f")
+
+
+@pytest.mark.drill("D1")
+def test_opencvs_own_errors_are_ours(monkeypatch):
+    def refuse(*arguments):
+        raise cv2.error("assertion failed")
+
+    monkeypatch.setattr(cv2, "imdecode", refuse)
+    with pytest.raises(DataError, match=r"^w: cannot decode: the 16-bit pixels are damaged"):
+        image.decode(_save(np.zeros((4, 4), np.uint16)), "w")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -143,6 +143,7 @@ def test_faults_are_found_before_the_first_step(hr, make_folder, picture, tmp_pa
         _set(hr)
 
 
+@pytest.mark.drill("D1")
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_picture_damaged_inside_is_named_when_it_is_read(hr, threads):
     path = hr / "a.png"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 from upscale_fakes import colours, profile
 
 from qsr.errors import DataError
@@ -28,6 +30,7 @@ def save(path: Path, pixels: np.ndarray, orientation: int = 1, **how: object) ->
     return path
 
 
+@pytest.mark.drill("D3")
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["a.png", "a.tif", "a.webp"])
 def test_orientation_is_applied_once(tmp_path: Path, kind: str, orientation: int) -> None:
@@ -38,6 +41,7 @@ def test_orientation_is_applied_once(tmp_path: Path, kind: str, orientation: int
         assert np.array_equal(picture.pixels, np.asarray(ImageOps.exif_transpose(stored)))
 
 
+@pytest.mark.drill("D3")
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["a.png", "a.tif"])
 def test_orientation_of_16_bits(tmp_path: Path, kind: str, orientation: int) -> None:
@@ -47,6 +51,7 @@ def test_orientation_of_16_bits(tmp_path: Path, kind: str, orientation: int) -> 
     assert np.array_equal(picture.pixels, UPRIGHT.get(orientation, lambda x: x)(stored))
 
 
+@pytest.mark.drill("D3")
 @pytest.mark.parametrize(("magic", "order"), [(b"II*\0", "<"), (b"MM\0*", ">")])
 def test_orientation_in_both_byte_orders(tmp_path: Path, magic: bytes, order: str) -> None:
     data = STORED.tobytes()
@@ -75,6 +80,36 @@ def test_exif_goes_along_upright_and_without_the_old_size(tmp_path: Path) -> Non
     assert dict(kept.get_ifd(0x8769)) == {0x9003: "2026:01:02 03:04:05"}
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+@pytest.mark.drill("D3")
+@pytest.mark.parametrize("count", [1, 3])
+def test_exif_behind_the_pixels(tmp_path: Path, count: int) -> None:
+    """PNG allows it there; of several blocks the last one counts, and all are left out of what is decoded."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = save(tmp_path / "a.png", STORED)
+    Image.fromarray(STORED).save(whole)
+    data = whole.read_bytes()
+    blocks = b"".join(chunk(b"eXIf", exif.tobytes()[6:]) for _ in range(count))
+    whole.write_bytes(data[:-12] + blocks + data[-12:])
+    assert np.array_equal(read(whole).pixels, np.rot90(STORED, -1))
+
+
+@pytest.mark.drill("D2")
+def test_a_picture_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for its EXIF, Pillow decodes a PNG that has none: of 65535 x 65535 pixels, before anybody looked at the size."""
+    decoded = []
+    prepare = PngImageFile.load_prepare
+    monkeypatch.setattr(PngImageFile, "load_prepare", lambda self: decoded.append(1) or prepare(self))
+    path = tmp_path / "a.png"
+    Image.fromarray(STORED).save(path)
+    assert np.array_equal(read(path).pixels, STORED)
+    assert len(decoded) == 1
+
+
 @pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0" + bytes(40)])
 def test_damaged_exif_is_left_behind(tmp_path: Path, block: bytes) -> None:
     Image.fromarray(STORED).save(tmp_path / "a.jpg", exif=block)
@@ -83,6 +118,7 @@ def test_damaged_exif_is_left_behind(tmp_path: Path, block: bytes) -> None:
     assert picture.exif is None
 
 
+@pytest.mark.drill("D3")
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 2), ("RGB", 3), ("RGBA", 4), ("P", 3), ("1", 1), ("CMYK", 3)])
 def test_channels(tmp_path: Path, mode: str, channels: int) -> None:
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
@@ -94,6 +130,7 @@ def test_channels(tmp_path: Path, mode: str, channels: int) -> None:
     assert picture.alpha == (channels in (2, 4))
 
 
+@pytest.mark.drill("D3")
 def test_a_palette_with_transparency_has_alpha(tmp_path: Path) -> None:
     Image.fromarray(STORED).convert("P").save(tmp_path / "a.png", transparency=3)
     assert read(tmp_path / "a.png").pixels.shape == (5, 8, 4)
@@ -106,6 +143,7 @@ def test_profiles() -> None:
     assert fitting_profile(None, 3) is fitting_profile(bytes(1 << 25), 3) is None
 
 
+@pytest.mark.drill("D1")
 @pytest.mark.parametrize(("cut", "why"), [(0, "empty"), (20, "cannot decode"), (-20, "cut short")])
 def test_broken_files_are_named(tmp_path: Path, cut: int, why: str) -> None:
     path = save(tmp_path / "a.png", STORED)

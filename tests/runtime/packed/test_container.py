@@ -90,6 +90,7 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.drill("F1")
 @pytest.mark.parametrize(("data", "message"), FOREIGN.values(), ids=FOREIGN.keys())
 def test_foreign_files(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.qsr"
@@ -159,6 +160,7 @@ def test_arrays_are_ours(tmp_path: Path) -> None:
     assert all(np.array_equal(tensors[name], array) for name, array in before.items())
 
 
+@pytest.mark.drill("F1")
 def test_memory_while_reading(tmp_path: Path) -> None:
     path = tmp_path / "net.qsr"
     size = container.write(path, *conv_net("w8a8n", features=256, blocks=2, tail="w2a2n"))

@@ -63,6 +63,7 @@ def outcome(data: bytes, store: Path) -> str:
     return "ran"
 
 
+@pytest.mark.drill("F3")
 @pytest.mark.parametrize("name", NETS)
 def test_every_header_byte(name: str, tmp_path: Path) -> None:
     """Every 37th byte of the header and the length before it, six ways."""
@@ -78,6 +79,7 @@ def test_every_header_byte(name: str, tmp_path: Path) -> None:
     assert counts["refused"] > 3 * counts["ran"]
 
 
+@pytest.mark.drill("F3")
 @pytest.mark.parametrize("name", NETS)
 def test_every_value_of_the_header(name: str, tmp_path: Path) -> None:
     """Each place of the JSON takes a few of the awkward values, drawn from a fixed seed."""
@@ -100,6 +102,7 @@ def test_every_value_of_the_header(name: str, tmp_path: Path) -> None:
     assert min(counts.values()) > 0
 
 
+@pytest.mark.drill("F2")
 @pytest.mark.parametrize("name", NETS)
 def test_data(name: str, tmp_path: Path) -> None:
     """Bytes of the tensors: NaN, negative scales, padding bits, or simply another network."""
