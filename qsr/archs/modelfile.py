@@ -24,7 +24,8 @@ from qsr.archs.start import mismatch
 from qsr.errors import FormatError
 from qsr.files import write_atomic
 from qsr.jsonfile import parse_json
-from qsr.options import from_json
+from qsr.options import Options, from_json
+from qsr.options.schema import SRResNet, SwinIR
 
 FORMAT = 1
 METADATA_KEY = "qsr"
@@ -142,6 +143,7 @@ def load_model(path: Path | str, device: torch.device | str = "cpu", depth: int 
         options = from_json(info.options)
     except FormatError as fault:
         raise FormatError(fault.message, where=str(file)) from fault
+    _refuse_size(options, state, str(file))
     network = build(options)
     quantize(network, options)
     expected = network.state_dict()
@@ -153,6 +155,25 @@ def load_model(path: Path | str, device: torch.device | str = "cpu", depth: int 
     network.load_state_dict(state)
     set_depth(network, depth)
     return network.to(device).eval(), info
+
+
+def _refuse_size(options: Options, state: Mapping[str, Tensor], where: str) -> None:
+    """A digit more in the metadata must not build a network that fills the memory: the file has to hold its weights."""
+    network, dqa = options.network_g, options.depth.dqa
+    least = 0
+    if isinstance(network, SRResNet):
+        convolutions = 2 * (max(dqa.depths) if dqa else network.num_block) + 4  # at least: the tail makes features fourfold
+        least = 9 * network.num_feat**2 * convolutions
+    elif isinstance(network, SwinIR):
+        layers = max(dqa.depths) * network.depths[0] if dqa else sum(network.depths)
+        least = 4 * network.embed_dim**2 * layers  # query, key, value, projection
+    stored = sum(value.numel() for value in state.values())
+    if least > stored:
+        raise FormatError(
+            f"its options describe a network of {least:,} weights or more, the file holds {stored:,}",
+            where=where,
+            hint="the file is damaged or was edited",
+        )
 
 
 class _opened:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from qsr.options.schema_base import Bits, NonNegative, Positive, Scale, Section, Seed
-from qsr.options.schema_network import BasicSRNetwork, Network, SRResNet, SwinIR, network_kind
+from qsr.options.schema_network import BasicSRNetwork, Layers, Network, SRResNet, SwinIR, network_kind
 from qsr.options.schema_training import (
     Distill,
     Logger,
@@ -136,7 +136,7 @@ class Quant(Section):
 class Dqa(Section):
     """Depth-dynamic quantized architecture (QuantSR)."""
 
-    depths: tuple[Positive, ...] = Field(
+    depths: tuple[Layers, ...] = Field(
         description="Active blocks of the nested sub-networks, largest (the supernet) first, e.g. [32, 16, 8]."
     )
     weights: tuple[float, ...] | None = Field(None, description="Loss weight per sub-network; left out: equal.")

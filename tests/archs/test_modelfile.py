@@ -146,6 +146,26 @@ def test_foreign_and_damaged_metadata(saved, tmp_path: Path) -> None:
             modelfile.load_model(write(tmp_path / "m.safetensors", tensors, metadata))
 
 
+@pytest.mark.parametrize(
+    "network", [{"num_feat": 4096}, {"num_block": 1024, "num_feat": 512}, {"type": "SwinIR", "embed_dim": 4096}]
+)
+def test_options_of_a_network_larger_than_its_file_build_nothing(saved, tmp_path: Path, monkeypatch, network) -> None:
+    tensors, good = modelfile.read_state(saved[0]), saved[2].to_json()
+    options = {**good["options"], "quant": None, "depth": {}, "network_g": network}
+    monkeypatch.setattr(modelfile, "build", None)
+    path = write(tmp_path / "m.safetensors", tensors, {"qsr": json.dumps(good | {"options": options})})
+    with pytest.raises(FormatError, match=r"m\.safetensors: its options describe a network of [\d,]+ weights or more"):
+        modelfile.load_model(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, " " * 20])
+def test_metadata_that_is_deep_or_long(saved, tmp_path: Path, monkeypatch, text: str) -> None:
+    monkeypatch.setattr(modelfile, "MAX_METADATA", 10 if text.isspace() else 1 << 20)
+    path = write(tmp_path / "m.safetensors", modelfile.read_state(saved[0]), {"qsr": text})
+    with pytest.raises(FormatError, match="damaged metadata: nested too deeply|metadata of 20 characters, expected at most 10"):
+        modelfile.read_info(path)
+
+
 def test_weights_and_metadata_must_agree(saved, tmp_path: Path) -> None:
     tensors, metadata = modelfile.read_state(saved[0]), {"qsr": json.dumps(saved[2].to_json())}
     missing = {name: value for name, value in tensors.items() if name != "body.1.conv1.act_quant.step"}

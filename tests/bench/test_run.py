@@ -70,3 +70,8 @@ def test_the_verb(packed: Path):
     result = CliRunner().invoke(app, ["bench", str(packed), "--size", "16x12", "--rounds", "2", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["timings"][OURS]["rounds"] == 2
+
+
+def test_a_picture_that_takes_minutes_is_refused(packed: Path):
+    with pytest.raises(OptionsError, match=r"--size: 65536 x 65536 pixels, expected at most 67,108,864"):
+        bench(packed, Settings(size=(65536, 65536)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from qsr.options.schema_network import BasicSRNetwork, Network, SRResNet, SwinIR, network_kind
 
@@ -50,3 +50,12 @@ def test_basicsr_networks_keep_every_key() -> None:
     network = BasicSRNetwork.model_validate({"type": "basicsr:RRDBNet", "num_in_ch": 3, "num_grow_ch": 32})
     assert network.model_extra == {"num_in_ch": 3, "num_grow_ch": 32}
     assert BasicSRNetwork.model_validate(network.model_dump()) == network
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{"num_feat": 4097}, {"num_block": 1025}, {"type": "SwinIR", "depths": [1025]}, {"type": "SwinIR", "window_size": 33}],
+)
+def test_no_digit_too_many_fills_the_memory(network: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        (SwinIR if network.get("type") == "SwinIR" else SRResNet).model_validate(network)

@@ -90,14 +90,27 @@ def test_the_rest_of_a_refused_body_is_not_waited_for(live: Live) -> None:
 
 
 def test_idle_connections_do_not_shut_others_out(live: Live) -> None:
-    idle = [live.connect() for _ in range(protocol.MAX_CONNECTIONS + 10)]
-    wait(lambda: len(live.server.server_state.connections) <= protocol.MAX_CONNECTIONS)
+    idle = [live.connect() for _ in range(protocol.MAX_REQUESTS + 5)]
     try:
+        assert live.ask(get("/network", live.port))[0] == 503
         assert all(closed(wire) for wire in idle)
     finally:
         for wire in idle:
             wire.close()
     wait(live.alive)
+
+
+def test_there_are_only_so_many_connections(model: Model) -> None:
+    with serving(application(model, {}, Limits()), seconds_of_headers=60) as live:
+        idle = [live.connect() for _ in range(protocol.MAX_CONNECTIONS + 10)]
+        try:
+            for wire in idle[protocol.MAX_CONNECTIONS :]:  # those that came last, and at once
+                assert closed(wire)
+            assert len(live.server.server_state.connections) <= protocol.MAX_CONNECTIONS
+        finally:
+            for wire in idle:
+                wire.close()
+        wait(live.alive)
 
 
 async def long_answer(scope: Any, receive: Any, send_on: Any) -> None:

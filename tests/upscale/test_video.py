@@ -150,6 +150,21 @@ def test_other_files_are_refused(network: Nearest, tmp_path: Path, content: byte
 
 
 @needs_av
+def test_frames_and_their_pixels_are_limited(network: Nearest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = film(tmp_path / "a.mp4", sound=False), tmp_path / "b.mp4"
+    monkeypatch.setenv("QSR_MAX_FRAMES", str(FRAMES))
+    assert enlarged(network, source, target)[0] == FRAMES
+    monkeypatch.setenv("QSR_MAX_FRAMES", str(FRAMES - 1))
+    with pytest.raises(DataError, match=r"a.mp4: more than 9 frames \(cut it into parts, or set QSR_MAX_FRAMES=NUMBER\)"):
+        enlarged(network, source, target)
+    monkeypatch.setenv("QSR_MAX_PIXELS", str(WIDTH * HEIGHT - 1))
+    network.seen.clear()
+    with pytest.raises(DataError, match=f"{WIDTH} x {HEIGHT} pixels are more than the limit of .*QSR_MAX_PIXELS=NUMBER"):
+        enlarged(network, source, target)
+    assert network.seen == []
+
+
+@needs_av
 def test_a_cut_video_is_refused(network: Nearest, tmp_path: Path) -> None:
     source = film(tmp_path / "a.mp4")
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
