@@ -55,7 +55,8 @@ sanitize: $(VENV)/.test-$(KEY)  ## the compiled code's tests under ASan and UBSa
 			$(abspath $(BIN))/python -m pytest -q -p no:cacheprovider --timeout 1200 -k "$$which" $$chosen) || exit 1; \
 	done
 say = printf '== %s\n' "$(1)"
-SANITIZE_MEMORY := $(addprefix tests/runtime/,kernels test_engine.py test_engine_threads.py test_model.py test_extension.py packed/test_mutations.py)
+SANITIZE_MEMORY := $(addprefix tests/runtime/,kernels test_engine.py test_engine_threads.py test_model.py test_extension.py packed/test_mutations.py) \
+	tests/runtime/test_engine_checks.py tests/fuzz/test_packed.py::test_what_is_accepted_runs
 ONLY_MEMORY := not numpy
 SANITIZE_THREADS := $(addprefix tests/runtime/,test_engine_threads.py test_engine.py test_model.py)
 ONLY_THREADS := not numpy and (k6 or thread or tiles or every_instruction_set or swin)

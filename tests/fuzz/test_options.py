@@ -49,7 +49,7 @@ def test_attacks(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_damaged_options(drill, tmp_path: Path) -> None:
     """Ready files with a few changes: loaded, or refused in lines that a terminal can print."""
     file, loaded = tmp_path / "net.yml", 0
-    for _ in drill.rounds(push=300, nightly=200_000):
+    for _ in drill.rounds(push=200, nightly=200_000):
         text = damage(drill.random, drill.random.choice(good()))
         file.write_text(text, encoding="utf-8", errors="surrogatepass")
         began = time.process_time()
