@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -108,6 +109,16 @@ def test_a_dead_process_is_told_from_a_live_one() -> None:
     child.wait()
     assert files.process_alive(os.getpid())
     assert not files.process_alive(child.pid)
+
+
+def test_a_process_of_somebody_else_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it left unfinished is not ours to sweep."""
+
+    def denied(pid: int, number: int) -> NoReturn:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", denied)
+    assert files.process_alive(1)
 
 
 def test_a_path_of_more_parts_than_a_stack_has(tmp_path: Path) -> None:

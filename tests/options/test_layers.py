@@ -84,6 +84,8 @@ def test_a_network_of_another_kind_replaces_the_one_below(tmp_path: Path, below:
         ({"top": "a: 1\nbase: [1]\n"}, "top.yml:2: base: found 1"),
         ({"top": "- a\n"}, "top.yml:1: holds no keys"),
         ({"top": "base: one.yml\n", "one": "b:\n\tc: 1\n"}, "one.yml:2: a tab"),
+        ({"top": 'a: 1\nbase: "a\\0b.yml"\n'}, "top.yml:2: base: 'a\\x00b.yml' is no file name"),
+        ({"top": f"base: {'a' * 5000}.yml\n"}, "is no file name"),
     ],
 )
 def test_faults_of_bases_name_file_and_line(tmp_path: Path, files: dict[str, str], message: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -89,6 +91,17 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
         with pytest.raises(OptionsError, match="no such option file") as caught:
             read_yaml(path)
         assert caught.value.where == str(path)
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path, mode: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "secret.yml").write_text("a: 1")
+    monkeypatch.setattr(Path, "open", denied)  # root, under whom tests may run, is denied nothing
+    with pytest.raises(OptionsError, match="cannot be read: Permission denied") as caught:
+        read_yaml(tmp_path / "secret.yml")
+    assert caught.value.where == str(tmp_path / "secret.yml")
 
 
 def test_largest_text_that_fits_is_read() -> None:

@@ -208,6 +208,10 @@ CASES: dict[str, tuple[Callable[[], Net], str]] = {
         other_ops(lambda ops: ops.__setitem__(4, Quantize((3,), SignAct(0.0, "spatial")))),
         r"ops\[4\].act.scale: found 'spatial'",
     ),
+    "shift of a quantize": (
+        other_ops(lambda ops: ops.__setitem__(4, Quantize((3,), UniformAct(4, False, 0.1, shift="nowhere")))),
+        r"ops\[4\].act.shift: the tensor 'nowhere' is missing",
+    ),
     # the map of attention has no channels
     "shift of a map": (
         swin(operands=lambda o: replace(o, map=UniformAct(4, False, 0.1, shift="layers.0.0.table"))),
@@ -218,6 +222,10 @@ CASES: dict[str, tuple[Callable[[], Net], str]] = {
     "channels": (swin(channels=5), r"ops\[3\].channels: found 5, expected 4"),
     "heads": (swin(heads=3), r"heads: found 3, expected a divisor of 4 channels"),
     "shift": (swin(shift=4), r"shift: found 4, expected less than the window of 4"),
+    "much memory": (
+        op(3, "w4a4", lambda m: swin_net(m, features=128, layers=1), heads=128, window=32),
+        r"ops\[3\].heads: 128 heads of windows of 32 take too much memory",
+    ),
     "window": (swin(window=3), r"window: found 3, expected a divisor of the network's window of 4"),
     "qkv": (swin(qkv=lambda q: replace(q, c_out=8)), r"qkv.c_out: found 8, expected 12"),
     "fc2": (swin(fc2=lambda q: replace(q, c_in=9)), r"fc2.c_in: found 9, expected 8"),
