@@ -25,7 +25,7 @@ ITERATIONS = re.compile(r"iter:\s*([\d,]+)")
 FULL_PRECISION, QUANTIZED, SAVE_EVERY = 4, 6, 3
 # in full precision right after a save; between two files of a save in the quantized stage; shortly before the end
 KILLS: tuple[dict[str, int], ...] = ({"at": 4}, {"in_save": 2}, {"at": 8})
-TODO = "do not rely on --auto_resume here; compare the environment with one where this passes, and report it"
+ADVICE = "do not rely on --auto_resume here; compare the environment with one where this passes, and report it"
 
 
 def check_resume(folder: Path) -> Finding:
@@ -35,20 +35,20 @@ def check_resume(folder: Path) -> Finding:
         chosen = options(pictures, place)
         code, said = run(chosen)
         if code != 0:
-            return fail(f"a training that nobody disturbs ends with {ended(code, said)}", TODO)
+            return fail(f"a training that nobody disturbs ends with {ended(code, said)}", ADVICE)
         undisturbed = outcome(place / chosen.name)
         shutil.rmtree(place / chosen.name)
         for how in KILLS:
             code, said = run(chosen, resume=True, **how)
             if code != -signal.SIGKILL:
-                return fail(f"a training that was to be killed ({how}) ends with {ended(code, said)}", TODO)
+                return fail(f"a training that was to be killed ({how}) ends with {ended(code, said)}", ADVICE)
         code, said = run(chosen, resume=True)
         if code != 0:
-            return fail(f"after {len(KILLS)} kills the resumed training ends with {ended(code, said)}", TODO)
+            return fail(f"after {len(KILLS)} kills the resumed training ends with {ended(code, said)}", ADVICE)
         different = differences(outcome(place / chosen.name), undisturbed)
     if different:
         found = f"after {len(KILLS)} kills the result differs from an undisturbed training: {', '.join(different[:3])}"
-        return fail(found, TODO, different=different)
+        return fail(found, ADVICE, different=different)
     return ok(f"killed {len(KILLS)} times, once inside a save, and resumed: weights, optimizer and metrics bit for bit")
 
 
