@@ -141,11 +141,14 @@ def test_a_picture_is_upscaled_without_torch(installed: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "arguments",
-    [("info",), ("zoo", "list"), ("zoo", "get", RELEASED, "--packed"), ("info", RELEASED), ("--help",), ("upscale", "--help")],
+    [
+        *(("info",), ("info", RELEASED), ("zoo", "list"), ("zoo", "get", RELEASED, "--packed")),
+        *(("doctor",), ("--help",), ("upscale", "--help")),
+    ],
 )
 def test_what_needs_no_torch_works(installed: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run(installed, *arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_training_says_what_to_install(installed: Path, tmp_path: Path) -> None:
