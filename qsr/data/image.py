@@ -32,6 +32,7 @@ from qsr.quantities import raised
 MAX_PIXELS = 1 << 28
 """Largest picture that is decoded unless the caller or $QSR_MAX_PIXELS says otherwise: 16384 x 16384, 768 MiB as RGB."""
 MAX_PIXELS_EVER = 1 << 30  # OpenCV's own limit, which decodes 16 bits
+MAX_SIDE_OF_16_BITS = 1_000_000  # and that of the libpng inside of it
 VARIABLE = "QSR_MAX_PIXELS"
 HOW_TO_RAISE = f"set {VARIABLE}=NUMBER if there is memory for it"
 
@@ -69,6 +70,7 @@ def decode(data: bytes, where: str, max_pixels: int | None = None, how_to_raise:
         picture = open_within(data, where, max_pixels, how_to_raise)
         check_whole(data, picture)
         if bits_per_channel(data, picture) == 16:
+            _refuse_side(picture.size, where)
             return _decode_16bit(data)
         return _pixels(picture)
     except DataError:
@@ -170,6 +172,12 @@ def _refuse_bomb(size: tuple[int, int] | None, where: str, max_pixels: int, how_
         raise DataError(f"a picture of {width} x {height} pixels", where=where)
     if width * height > max_pixels:
         raise DataError(f"{width} x {height} pixels are more than the limit of {max_pixels:,}", where=where, hint=how_to_raise)
+
+
+def _refuse_side(size: tuple[int, int], where: str) -> None:
+    if max(size) > MAX_SIDE_OF_16_BITS:
+        found = f"{size[0]} x {size[1]} pixels of 16 bits, expected at most {MAX_SIDE_OF_16_BITS:,} a side"
+        raise DataError(found, where=where, hint="cut the picture, or convert it to 8 bits")
 
 
 def _decode_16bit(data: bytes) -> np.ndarray:

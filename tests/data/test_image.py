@@ -251,3 +251,15 @@ def test_list_pictures_is_sorted_and_leaves_other_files_out(tmp_path):
     assert [p.name for p in image.list_pictures(tmp_path)] == ["a.jpg", "b.PNG", "c.webp"]
     with pytest.raises(DataError, match="no such folder"):
         image.list_pictures(tmp_path / "gone")
+
+
+def test_what_opencv_would_refuse_is_told_before_it_is_asked(capfd):
+    from qsr.upscale.rowfile import PngRows
+
+    file = io.BytesIO()
+    rows = PngRows(file, 1_000_001, 1, 3, np.uint16)
+    rows.write(np.zeros((1, 1_000_001, 3), np.uint16))
+    rows.close()
+    with pytest.raises(DataError, match=r"1000001 x 1 pixels of 16 bits, expected at most 1,000,000 a side \(cut the picture"):
+        image.decode(file.getvalue(), "wide.png")
+    assert capfd.readouterr().err == ""

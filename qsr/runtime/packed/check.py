@@ -29,6 +29,7 @@ from qsr.runtime.packed.ops import (
     Swin,
     UniformAct,
 )
+from qsr.runtime.packed.parts import TOO_LARGE
 from qsr.runtime.packed.reach import check_reach
 from qsr.runtime.packed.shapes import SMALLEST, Use, infer, uses
 from qsr.runtime.reference import accumulator_bound
@@ -41,7 +42,7 @@ PIECE = 1 << 20  # bytes looked at in one go
 def check(header: PackedHeader, tensors: Tensors) -> None:
     """Raise FormatError, naming operation or tensor, unless every rule of docs/format.md holds."""
     if len(tensors) > MAX_TENSORS:
-        raise FormatError(f"found {len(tensors)} tensors, expected at most {MAX_TENSORS}")
+        raise FormatError(f"found {len(tensors)} tensors, expected at most {MAX_TENSORS}", hint=TOO_LARGE)
     seen: set[Use] = set()
     for number, program in enumerate(header.programs):
         at = f"programs[{number}]"

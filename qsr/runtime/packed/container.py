@@ -21,6 +21,7 @@ from qsr.files import write_atomic
 from qsr.runtime.packed.check import check
 from qsr.runtime.packed.codes import Tensors
 from qsr.runtime.packed.ops import PackedHeader
+from qsr.runtime.packed.parts import TOO_LARGE
 from qsr.runtime.packed.text import parse, strict_json, to_text
 
 METADATA_KEY = "qsr"
@@ -58,7 +59,7 @@ def _content(handle: BinaryIO, where: str) -> bytes:
             content += more
         if len(content) <= MAX_FILE:
             return content
-    raise FormatError(f"larger than {MAX_FILE} bytes", where=where, hint="no packed network is as large")
+    raise FormatError(f"larger than {MAX_FILE} bytes", where=where, hint=TOO_LARGE)
 
 
 def from_bytes(content: bytes, where: str = "packed file") -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
@@ -121,9 +122,9 @@ def _table(content: bytes, where: str) -> dict[str, Any]:
     if length > len(content) - LENGTH_BYTES:
         raise FormatError("not a safetensors file, or cut short: its header is longer than the file", where=where)
     if length > MAX_TABLE:
-        raise FormatError(f"header of {length} bytes, expected at most {MAX_TABLE}", where=where)
+        raise FormatError(f"header of {length} bytes, expected at most {MAX_TABLE}", where=where, hint=TOO_LARGE)
     if (entries := content.count(b",", LENGTH_BYTES, LENGTH_BYTES + length)) >= MAX_ENTRIES:
-        raise FormatError(f"header of {entries} entries, expected at most {MAX_ENTRIES}", where=where)
+        raise FormatError(f"header of {entries} entries, expected at most {MAX_ENTRIES}", where=where, hint=TOO_LARGE)
     try:
         table = strict_json(content[LENGTH_BYTES : LENGTH_BYTES + length].decode(), where)
     except UnicodeDecodeError as fault:

@@ -21,6 +21,7 @@ from qsr.errors import FormatError
 from qsr.runtime.packed.ops import Vector
 
 MAX_NAME = 256
+TOO_LARGE = "no packed network is as large"  # a hint: these limits are the format's, nothing raises them
 LARGEST = 3.4028234e38  # float32's
 
 Result = TypeVar("Result")

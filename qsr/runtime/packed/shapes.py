@@ -38,6 +38,7 @@ from qsr.runtime.packed.ops import (
     UniformWeight,
     Vector,
 )
+from qsr.runtime.packed.parts import TOO_LARGE
 
 MAX_FLOATS_PER_PIXEL = 1 << 16  # of one value, for each pixel of the picture: 256 KiB
 MAX_TERMS = 1 << 16  # products in one sum: 4096 channels of 3 x 3 are fewer
@@ -93,17 +94,19 @@ def infer(header: PackedHeader, program: Program, at: str = "program") -> list[V
         used.update(sources)
         value = _value(op, [values[source] for source in sources], header, here)
         if value.factor > MAX_FACTOR:
-            raise FormatError(f"{here}: makes a map {value.factor} times the picture, expected at most {MAX_FACTOR}")
+            raise FormatError(
+                f"{here}: makes a map {value.factor} times the picture, expected at most {MAX_FACTOR}", hint=TOO_LARGE
+            )
         floats = value.channels * value.factor**2
         if floats > MAX_FLOATS_PER_PIXEL:
             raise FormatError(
                 f"{here}: makes {floats} numbers for each pixel of the picture, expected at most {MAX_FLOATS_PER_PIXEL}",
-                hint="no known network needs as many",
+                hint=TOO_LARGE,
             )
         values.append(value)
         weights += _weights(op, here)
         if weights > MAX_WEIGHTS:
-            raise FormatError(f"{at}: has more than {MAX_WEIGHTS} weights", hint="no known network has as many")
+            raise FormatError(f"{at}: has more than {MAX_WEIGHTS} weights", hint=TOO_LARGE)
     if values[-1] != (header.channels, header.scale):
         raise FormatError(
             f"{at}: the last operation makes {values[-1].channels} channels at {values[-1].factor} times the picture, "
@@ -141,7 +144,7 @@ def _weights(op: Op, at: str) -> int:
     for layer in layers:
         terms = math.prod(weight_shape(layer)[1:])
         if terms > MAX_TERMS:
-            raise FormatError(f"{at}: sums of {terms} products, expected at most {MAX_TERMS}")
+            raise FormatError(f"{at}: sums of {terms} products, expected at most {MAX_TERMS}", hint=TOO_LARGE)
     pairs = op.heads * op.window**4 if isinstance(op, Swin) else 0  # of tokens: what the table becomes when it is prepared
     return pairs + sum(code_count(layer) for layer in layers)
 

@@ -18,7 +18,7 @@ from typing import Any
 from qsr.errors import FormatError
 from qsr.runtime.packed.grammar import MAX_FACTOR, MAX_OPS, MAX_WINDOW, read_op
 from qsr.runtime.packed.ops import PackedHeader, Program
-from qsr.runtime.packed.parts import Part
+from qsr.runtime.packed.parts import TOO_LARGE, Part
 
 FORMAT = "qsr.packed/1"
 OLD_FORMAT = "qsr.packed/0"
@@ -42,7 +42,7 @@ def parse(text: str, where: str) -> PackedHeader:
     """
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise FormatError(f"metadata of {size} bytes, expected at most {MAX_BYTES}", where=where)
+        raise FormatError(f"metadata of {size} bytes, expected at most {MAX_BYTES}", where=where, hint=TOO_LARGE)
     data = strict_json(text, where)
     try:
         return _header(data)
@@ -91,7 +91,7 @@ def _header(data: Any) -> PackedHeader:
         hint = "export it again with this qsr" if found == OLD_FORMAT else "a newer qsr may read it"
         raise FormatError(f"format: found {found!r}, this qsr reads {FORMAT!r}", hint=hint)
     if _nesting(data) > MAX_NESTING:
-        raise FormatError(f"metadata: nested deeper than {MAX_NESTING} levels")
+        raise FormatError(f"metadata: nested deeper than {MAX_NESTING} levels", hint=TOO_LARGE)
     part = Part(data, "metadata")
     part.take("format")
     header = PackedHeader(
