@@ -34,7 +34,8 @@ from tests.runtime.packed.build import conv_net
 TRICKS = [
     "../x", "../../../x", "..", ".", "/x", "//x", "/etc/x", "a/../../x", "a/../../../x", "..\\x", "..\\..\\x",
     "C:\\x", "C:x", "\\\\host\\x", "x\0y", "x/\0/../y", "a" * 4096, "a" * 255, "/".join(["a"] * 300),
-    "../" * 1000 + "x", "\N{GRINNING FACE}", "\N{GRINNING FACE}/../../x", "ü/../../x", "..\N{DIVISION SLASH}x",
+    "../" * 5 + "x", "../" * 6 + "x", "../" * 9 + "x", "\N{GRINNING FACE}",
+    "\N{GRINNING FACE}/../../x", "ü/../../x", "..\N{DIVISION SLASH}x",
     "%2e%2e%2fx", "~/x", "~root/x", "$HOME/x", "`id`", "; rm -rf x", "-rf", "--out=/x", "x\ny", "\x1b[31m", "x\r",
     " ", "", "con", "nul.png", ".hidden", "...", ". .", "x.", "x ", "*", "?", "[a]", "{name}", "{0.__class__}", "%s",
     "\u202egnp.x", "\ufeffx", "\u200b", "a\u0301", "file:///x", "http://x/y", "x|y", "x>y", "<x", "&x", "'x'", '"x"',
