@@ -30,9 +30,10 @@ LINKING = ["-Wl,-z,relro,-z,now,-z,noexecstack", "-Wl,--as-needed"] if sys.platf
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wformat=2"]
 # Where the sources lie is not to be found in the result: two builds in two folders are the same bytes.
 SAME_ANYWHERE = (f"-ffile-prefix-map={Path.cwd()}=.",)
-# QSR_PORTABLE=1: what `make dist` builds. The compiler's own libraries go into the extension, so that of the machine it is
-# installed on it asks a C library only, as old as the policy in the wheel's name says.
-PORTABLE = ["-static-libstdc++", "-static-libgcc"] if os.environ.get("QSR_PORTABLE") == "1" else []
+# QSR_PORTABLE=1: what `make dist` builds. The compiler's libstdc++, newer than many machines', goes into the extension: unseen
+# from outside, and only what is used (the rest of it would ask for a newer C library). libgcc stays outside: it would, too.
+STATIC = ["-static-libstdc++", "-Wl,--exclude-libs,ALL", "-Wl,--gc-sections"]
+PORTABLE = STATIC if os.environ.get("QSR_PORTABLE") == "1" else []
 # QSR_SANITIZE=address,undefined or thread: what `make sanitize` builds (in a copy of the tree; slow, for tests only)
 SANITIZE = os.environ.get("QSR_SANITIZE", "")
 CHECKS = [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"] if SANITIZE else []

@@ -1,7 +1,7 @@
 """Builds what is released: `make dist` writes the sdist, a manylinux wheel and the wheel's bill of materials to dist/.
 
 The wheel is built from the sdist, so the sdist is complete or there is no wheel. Its extension holds the compiler's own
-libraries (QSR_PORTABLE) and no path of this machine; times inside are the last commit's. So whoever builds the same commit
+C++ library (QSR_PORTABLE) and no path of this machine; times inside are the last commit's. So whoever builds the same commit
 with the same compiler has the same bytes, and the printed hashes can be compared.
 
     python supply/dist.py [FOLDER]

@@ -24,7 +24,7 @@ qsr is Apache-2.0. Nothing of the packages below is copied into it; `pip` instal
 `make lock` from the packages' own metadata, for the versions of `constraints.txt`.
 
 **Inside the wheel** are, besides qsr: compiled-in headers of pybind11 (BSD-3-Clause); in wheels of `make dist`, parts of GCC's
-libstdc++ and libgcc (GPL-3.0 with the GCC Runtime Library Exception, which lets programs under any licence contain them);
+libstdc++ (GPL-3.0 with the GCC Runtime Library Exception, which lets programs under any licence contain them);
 and the released models, trained on BSD400, whose pictures are for non-commercial research and education (each model's card
 says so).
 

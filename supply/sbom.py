@@ -2,7 +2,7 @@
 
 Everything is read from the wheel itself: what its metadata ask for (with the version of constraints.txt that was tested; of
 extras "optional"), the extension and the released models inside by their SHA-256, and what is compiled into the extension:
-pybind11, and the libraries of the compiler where it does not ask the machine for them. The same wheel gives the same bill:
+pybind11, and the compiler's libstdc++ where the machine is not asked for it. The same wheel gives the same bill:
 its serial number follows from the wheel's hash, its time is SOURCE_DATE_EPOCH.
 """
 
@@ -95,7 +95,7 @@ def _files(archive: zipfile.ZipFile) -> Iterator[Component]:
 
 
 def _compiled_in(archive: zipfile.ZipFile, constraints: dict[str, str]) -> Iterator[Component]:
-    """Other people's code inside the extension: pybind11's headers, and GCC's libraries unless they are asked for by name."""
+    """Other people's code inside the extension: pybind11's headers, and GCC's libstdc++ unless it is asked for by name."""
     for name in archive.namelist():
         if not name.endswith(".so"):
             continue
@@ -111,7 +111,7 @@ def _compiled_in(archive: zipfile.ZipFile, constraints: dict[str, str]) -> Itera
         compiler = re.search(rb"GCC: \([^)]*\) ([\d.]+)", content)
         if compiler and b"libstdc++.so" not in content:
             yield Component(
-                name="libstdc++ and libgcc",
+                name="libstdc++",
                 version=compiler[1].decode(),
                 type=ComponentType.LIBRARY,
                 bom_ref=f"{COMPILED_IN}: gcc",

@@ -62,9 +62,9 @@ def test_everything_asked_for_and_everything_inside_is_named(tmp_path: Path) -> 
     assert len(of_root["dependsOn"]) == len(made["components"])
 
 
-def test_the_compilers_libraries_are_named_where_they_are_inside(tmp_path: Path) -> None:
+def test_the_compilers_library_is_named_where_it_is_inside(tmp_path: Path) -> None:
     _, found = parts(wheel(tmp_path, b"\x7fELF GCC: (Debian 12.2.0-14) 12.2.0\0"))
-    inside = found["libstdc++ and libgcc"]
+    inside = found["libstdc++"]
     assert inside["version"] == "12.2.0"
     assert inside["licenses"][0]["expression"] == "GPL-3.0-or-later WITH GCC-exception-3.1"
 
