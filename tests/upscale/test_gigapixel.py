@@ -26,13 +26,13 @@ LIMIT = 1.5 * 2**30
 TILE = 1000  # of the reference, about: no tile of the stream is the same
 
 
-def write_large(path: Path, side: int) -> None:
+def write_large(path: Path, side: int, height: int) -> None:
     """A tiled TIFF without repetition: a noisy pattern of odd size, shaded from top to bottom and from left to right."""
     rng = np.random.default_rng(0)
     pattern = rng.integers(30, 226, (509, 761, 3)).astype(np.uint8)
-    image = pyvips.Image.new_from_array(pattern).replicate(side // 761 + 1, side // 509 + 1).crop(0, 0, side, side)
-    place = pyvips.Image.xyz(side, side)
-    shaded = image + place.extract_band(0) * (29.0 / side) - place.extract_band(1) * (29.0 / side)
+    image = pyvips.Image.new_from_array(pattern).replicate(side // 761 + 1, height // 509 + 1).crop(0, 0, side, height)
+    place = pyvips.Image.xyz(side, height)
+    shaded = image + place.extract_band(0) * (29.0 / side) - place.extract_band(1) * (29.0 / height)
     picture = shaded.cast("uchar").copy(interpretation="srgb")
     picture.tiffsave(str(path), tile=True, tile_width=256, tile_height=256, compression="lzw", bigtiff=True)
 
@@ -89,25 +89,26 @@ def checksums(source: Path, out: Path, model: Model, bands: list[int]) -> tuple[
 def test_a_picture_of_any_size_streams_in_its_memory(drill, tmp_path: Path) -> None:
     """Push: 2048 x 2048, two bands of rows; nightly: 32768 x 32768, every row. BigTIFF, so that any size is streamed.
 
-    QSR_M1_SIDE and QSR_M1_BANDS (bands of about 1000 rows of the input, chosen at random) make it shorter.
+    QSR_M1_SIDE, QSR_M1_ROWS and QSR_M1_BANDS (bands of about 1000 rows of the input, chosen at random) make it shorter.
     """
     side = int(os.environ.get("QSR_M1_SIDE", "32768" if NIGHTLY else "2048"))
     source, out, net = tmp_path / "large.tif", tmp_path / "out.tif", tmp_path / "net.qsr"
     container.write(net, *conv_net("w2a2", features=8, blocks=1))
-    write_large(source, side)
+    height = int(os.environ.get("QSR_M1_ROWS", side))
+    write_large(source, side, height)
     peak = enlarged(source, out, net)
     model = Model(*container.read(net), threads=None)
     step = tile_of(model)
-    bands = list(range(0, side, step))
+    bands = list(range(0, height, step))
     wanted = int(os.environ.get("QSR_M1_BANDS", str(len(bands)) if NIGHTLY else "2"))
     bands = sorted(drill.random.sample(bands, min(wanted, len(bands))))
     found, expected = checksums(source, out, model, bands)
     out.unlink()
     source.unlink()
     drill.count(len(found))
-    print(f"{side} x {side}: peak {peak / 2**30:.2f} GiB, {len(found)} rows compared")
+    print(f"{side} x {height}: peak {peak / 2**30:.2f} GiB, {len(found)} rows compared")
     wrong = [number for number, (ours, theirs) in enumerate(zip(found, expected)) if ours != theirs]
     if wrong:
         drill.fail(f"{len(wrong)} of {len(found)} rows differ from the tiles', the first is {wrong[0]}")
-    assert len(found) == 2 * sum(min(step, side - top) for top in bands)
+    assert len(found) == 2 * sum(min(step, height - top) for top in bands)
     assert peak <= LIMIT
