@@ -8,6 +8,7 @@ business. Nothing is mapped: a mapped file that another process cuts short would
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -157,6 +158,9 @@ def _check_entry(name: str, entry: Any) -> None:
             raise FormatError(f"not a safetensors file, or damaged: {at}: {key}: found {str(value)[:60]}")
     if 0 in shape:
         raise FormatError(f"{at}: is empty")
+    if offsets[1] - offsets[0] != math.prod(shape) * DTYPES[kind].itemsize:  # safetensors would name no tensor
+        what = f"{at}: data_offsets: found {str(offsets)[:60]}, expected the size of {str(shape)[:60]} {kind}"
+        raise FormatError(f"not a safetensors file, or damaged: {what}")
 
 
 def _check_length(table: dict[str, Any], content: bytes) -> None:

@@ -77,9 +77,15 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "type": (rewritten(entry(dtype="BF16", shape=[8])), "not a safetensors file, or damaged|found type BF16"),
     "type of the same size": (rewritten(entry(dtype="I32")), "tensor 'conv_first.bias': found type I32, expected U8, F32, F16"),
     "shape": (rewritten(entry(shape=[5])), "not a safetensors file, or damaged"),
-    "shape that overflows": (rewritten(entry(shape=[2**62, 8])), "not a safetensors file, or damaged"),
+    "shape that overflows": (
+        rewritten(entry(shape=[2**62, 8])),
+        r"damaged: tensor '\S+': data_offsets: found \[\d+, \d+\], expected the size of \[4611686018427387904, 8\] F32",
+    ),
     "negative shape": (rewritten(entry(shape=[-4])), "not a safetensors file, or damaged"),
-    "offsets": (rewritten(entry(data_offsets=[0, 1])), "not a safetensors file, or damaged"),
+    "offsets": (
+        rewritten(entry(data_offsets=[0, 1])),
+        r"damaged: tensor '\S+': data_offsets: found \[0, 1\], expected the size of",
+    ),
     "offsets backwards": (rewritten(entry(data_offsets=[16, 0])), "not a safetensors file, or damaged"),
     "empty tensor": (rewritten(key("aa", {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]})), "tensor 'aa': is empty"),
     "renamed": (
