@@ -100,7 +100,8 @@ def run(mutations: Iterable[Mutation], seconds: float) -> Iterator[tuple[Mutatio
             outcome, by, _ = runner.run(mutation.tests, LIMIT, mutation.settings)
         finally:
             change(path, good.encode())
-        if by and not compiled and runner.run([by], LIMIT, mutation.settings)[0] != "survived":
+        chosen = [by, *(argument for argument in mutation.tests if not argument.startswith("tests/"))]
+        if by and not compiled and runner.run(chosen, LIMIT, mutation.settings)[0] != "survived":
             raise ValueError(f"drill_mutations.toml: {by} fails without a change, see {runner.log}")
         yield mutation, "" if outcome == "survived" else by or outcome
 

@@ -74,7 +74,7 @@ def _short(text: str) -> str:
 
 
 def mutants_of(file: str, source: bytes) -> list[Mutant]:
-    """All mutants of a source file in the order of its lines; each still is Python."""
+    """All mutants of a source file in the order of its lines."""
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -82,13 +82,12 @@ def mutants_of(file: str, source: bytes) -> list[Mutant]:
     for node, after in _walk(ast.parse(source)):
         start = starts[node.lineno - 1] + node.col_offset
         before = source[start : starts[node.end_lineno - 1] + node.end_col_offset].decode()
-        mutant = Mutant(file, node.lineno, start, before, after)
-        if _parses(mutant.apply(source)):
-            found.setdefault((start, before, after), mutant)
+        found.setdefault((start, before, after), Mutant(file, node.lineno, start, before, after))
     return sorted(found.values(), key=lambda one: (one.start, one.after))
 
 
-def _parses(source: bytes) -> bool:
+def parses(source: bytes) -> bool:
+    """Whether a changed file still is Python: a number in a pattern, for instance, cannot become any expression."""
     try:
         ast.parse(source)
     except SyntaxError:

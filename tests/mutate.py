@@ -31,7 +31,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.mutants import Mutant, mutants_of
+from tests.mutants import Mutant, mutants_of, parses
 from tests.tree_copy import REPOSITORY, change, copy_tree, environment
 
 PACKED = "tests/runtime/packed/"
@@ -129,7 +129,7 @@ class Runner:
         if code in (99, pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
             raise SystemExit(f"the tests did not run as they should: exit code {code}, see {self.log}")
         outcome = "timed out" if code is None else "survived" if code == 0 else "killed"
-        failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", self.log.read_text(errors="replace"), re.MULTILINE)
+        failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", self.log.read_text(errors="replace"), re.MULTILINE)
         return outcome, failed[-1] if failed else "", used.ru_utime + used.ru_stime
 
     def _child(self, tests: Sequence[str], limit: float) -> None:
@@ -175,8 +175,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if time.monotonic() > end:
             break
         source = (tree / mutant.file).read_bytes()
+        if not parses(broken := mutant.apply(source)):
+            continue
         try:
-            change(tree / mutant.file, mutant.apply(source))
+            change(tree / mutant.file, broken)
             outcome, failed, seconds = runner.run(tests_of(area, mutant.file, tree, options.again), LIMIT)
         finally:
             change(tree / mutant.file, source)
