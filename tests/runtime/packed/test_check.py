@@ -250,6 +250,15 @@ def test_accepted(build: Callable[[], Net]) -> None:
     check(*build())
 
 
+@pytest.mark.parametrize(("odd", "size", "channels"), [(True, 5, 1321), (False, 5, 2621)])
+def test_sums_are_refused_at_the_first_that_could_overflow(odd: bool, size: int, channels: int) -> None:
+    """33,025 terms of 255 x 255 fit into int32, and all that a layer may have of signed codes, 255 x 128."""
+    check(*accumulator(8, 8, odd, size, channels)())
+    if odd:
+        with pytest.raises(FormatError, match="33026 terms x 255 x 255"):
+            check(*accumulator(8, 8, odd, 7, 674)())
+
+
 def test_a_mean_needs_the_whole_picture() -> None:
     header, tensors = net("w1a1m")
     check(header, tensors)
