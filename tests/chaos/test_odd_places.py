@@ -40,7 +40,9 @@ def stopped_and_resumed(pictures: Path, root: Path) -> dict[str, Any]:
         patch.setattr(Job, "stepped", watched)
         with pytest.raises(StoppedOnRequest):
             train(options, notify=lambda line: None)
-    train(options, auto_resume=True, notify=lambda line: None)
+    lines: list[str] = []
+    train(options, auto_resume=True, notify=lines.append)
+    assert any(line.startswith("resumed ") and "00000007 at iteration 7 " in line for line in lines), "it lost what was saved"
     found = checkpoint.newest(root / "tiny" / "checkpoints", print, state.check)
     assert found is not None
     return outcome(root / "tiny")
