@@ -17,6 +17,7 @@ from qsr.errors import OptionsError, QsrError
         ("StoppedOnRequest", 5),
         ("EnvironmentFault", 6),
         ("ExperimentBusy", 6),
+        ("OutOfMemory", 6),
     ],
 )
 def test_exit_codes_are_the_documented_ones(kind: str, code: int) -> None:

@@ -94,6 +94,15 @@ def test_a_package_of_the_training_extra_is_named(monkeypatch: pytest.MonkeyPatc
     assert "this needs torch.nn, which is not installed (pip install 'qsr[train]')" in capsys.readouterr().err
 
 
+@pytest.mark.drill("M4")
+def test_no_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(monkeypatch, MemoryError("Unable to allocate 12.0 GiB")) == EnvironmentFault.exit_code
+    said = capsys.readouterr().err
+    assert said == "qsr: out of memory: Unable to allocate 12.0 GiB (close other programs, or do less at once)\n"
+    assert run_main(monkeypatch, MemoryError()) == EnvironmentFault.exit_code
+    assert capsys.readouterr().err.startswith("qsr: out of memory (close")
+
+
 def test_a_mistake_of_ours_in_an_import_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     fault = ModuleNotFoundError("No module named 'qsr.nothing'", name="qsr.nothing")
     monkeypatch.setattr(main, "app", lambda: (_ for _ in ()).throw(fault))
