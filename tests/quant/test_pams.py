@@ -68,6 +68,12 @@ def test_alpha_starts_as_the_mean_of_the_pictures_largest_values() -> None:
     assert quantizer.step.item() == 2.0
 
 
+def test_a_single_vector_is_one_picture() -> None:
+    quantizer = create(QuantSpec("pams", 4), "act", 3, 0)
+    quantizer(torch.tensor([1.0, -3.0, 2.0]))
+    assert quantizer.step.item() == 3.0
+
+
 def test_calibration_counts_pictures_and_not_batches() -> None:
     quantizer = make().eval()
     quantizer.begin_calibration()
