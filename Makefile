@@ -72,7 +72,7 @@ fuzz: $(VENV)/.test-$(KEY) build/fuzz/engine  ## fuzz the engine, packed files, 
 		$(BIN)/python tests/fuzz/atheris_target.py $$target -max_total_time=$$seconds -artifact_prefix=build/fuzz/ build/fuzz/$$target || status=1; \
 	done; exit $$status
 CLANG ?= clang++
-FUZZ := -timeout=10 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/
+FUZZ := -timeout=30 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 -artifact_prefix=build/fuzz/
 CHECKS := -std=c++17 -O1 -g -pthread -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined -I. -Icsrc
 ENGINE := $(patsubst %.cc,build/fuzz/%.o,$(wildcard csrc/base/*.cc csrc/kernels/*.cc csrc/graph/*.cc) tests/fuzz/engine_target.cc)
 build/fuzz/%.o: %.cc $(wildcard csrc/*/*.h csrc/*/*.inc tests/fuzz/*.h)

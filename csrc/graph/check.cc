@@ -18,9 +18,9 @@ class Checker {
 
   Status run() {
     const size_t count = network_.stages.size();
-    if (count == 0 || count > kMaxMaps || network_.maps.size() > kMaxMaps || network_.slots < 0 || network_.scale < 1 ||
-        network_.scale > kMaxFactor) {
-      return failure(Code::kFormat, "network: found %zu stages, %zu maps, scale %d", count, network_.maps.size(), network_.scale);
+    if (count == 0 || count > kMaxMaps || network_.maps.size() > kMaxMaps || network_.slots < 0 ||
+        static_cast<size_t>(network_.slots) > count || network_.scale < 1 || network_.scale > kMaxFactor) {
+      return failure(Code::kFormat, "network: found %zu stages, %zu maps, %d slots, scale %d", count, network_.maps.size(), network_.slots, network_.scale);
     }
     for (const MapSpec& map : network_.maps) {
       if (map.channels < 1 || map.channels > kMaxChannels || map.factor < 1 || map.factor > kMaxFactor || map.zero < 0 || map.zero > 255) {

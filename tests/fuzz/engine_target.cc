@@ -50,8 +50,10 @@ void damage(qsr::fuzz::Bytes& in, qsr::NetworkSpec* network) {
 // What kernels may assume of a picture is what bindings/engine.cc makes sure of: its size, and floats of any value.
 void run(qsr::fuzz::Bytes& in, const qsr::Engine& engine, int multiple) {
   qsr::Job job;
-  job.height = multiple * (1 + in.below(std::max(12 / multiple, 1)));
-  job.width = multiple * (1 + in.below(std::max(20 / multiple, 1)));
+  if (in.below(8) == 0) multiple = 1;  // pictures that are no whole windows are another floor's mistake, and no reason to crash
+  const int most = multiple * std::max(engine.graph().scale, 1);
+  job.height = multiple * (1 + in.below(std::max(12 / most, 1)));
+  job.width = multiple * (1 + in.below(std::max(20 / most, 1)));
   job.bytes_in = in.below(2) == 0;
   job.bytes_out = in.below(2) == 0;
   const size_t pixels = static_cast<size_t>(job.height) * static_cast<size_t>(job.width) * 3, scale = static_cast<size_t>(engine.graph().scale);

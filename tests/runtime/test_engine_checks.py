@@ -70,6 +70,14 @@ def test_fields_that_do_not_fit(stage: int, fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.drill("F1")
+@pytest.mark.parametrize("slots", [-1, 5, 2**31 - 1])
+def test_a_run_has_no_more_numbers_than_stages(slots: int) -> None:
+    """They are allocated for each run, as many as the network says."""
+    with pytest.raises(FormatError, match="slots"):
+        made(plan() | {"slots": slots})
+
+
+@pytest.mark.drill("F1")
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_a_picture_has_three_channels(channels: int) -> None:
     """Rows of three numbers a pixel would be written into maps that have room for fewer."""
