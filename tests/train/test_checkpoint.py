@@ -117,6 +117,16 @@ def test_a_pointer_that_cannot_be_read_beside_nothing_is_no_fresh_start(tmp_path
         checkpoint.newest(tmp_path, print)
 
 
+@pytest.mark.parametrize("name", ["state.json", checkpoint.MANIFEST])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_read(tmp_path: Path, name: str) -> None:
+    """Reading it would wait for a writer, for ever."""
+    folder = save(tmp_path, 3)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(FormatError, match="not an ordinary file"):
+        checkpoint.verify(folder)
+
+
 def test_iterations_are_numbers_not_text(tmp_path: Path) -> None:
     """100,000,000 comes after 99,999,999, although its name sorts before it."""
     for iteration in (99_999_998, 99_999_999, 100_000_000):
