@@ -117,6 +117,16 @@ def test_a_pointer_that_cannot_be_read_beside_nothing_is_no_fresh_start(tmp_path
         checkpoint.newest(tmp_path, print)
 
 
+def test_a_manifest_is_read_up_to_a_mebibyte(tmp_path: Path) -> None:
+    folder = save(tmp_path, 3)
+    manifest = (folder / checkpoint.MANIFEST).read_bytes().ljust(1 << 20)
+    (folder / checkpoint.MANIFEST).write_bytes(manifest)
+    checkpoint.verify(folder)
+    (folder / checkpoint.MANIFEST).write_bytes(manifest + b" ")
+    with pytest.raises(FormatError, match="larger than 1,048,576 bytes"):
+        checkpoint.verify(folder)
+
+
 @pytest.mark.parametrize("name", ["state.json", checkpoint.MANIFEST])
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_read(tmp_path: Path, name: str) -> None:
     """Reading it would wait for a writer, for ever."""
