@@ -159,7 +159,7 @@ class _Builder:
         event, before = self.event, self.nodes
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise self.fault(f"alias *{event.anchor[:80]} without its anchor")
+                raise self.fault(f"alias *{str(event.anchor)[:80]} without its anchor")
             value, size, height = self.anchors[event.anchor]
             self.count(size)
             self.reach(depth + height)
