@@ -26,6 +26,11 @@ def test_level_range(bits: int, signed: bool, narrow: bool, expected: tuple[int,
     assert base.level_range(bits, signed, narrow) == expected
 
 
+def test_an_offset_is_what_code_0_stands_for() -> None:
+    codes = base.Codes(torch.tensor([0, 3], dtype=torch.int32), torch.tensor(0.5), 2, False, offset=torch.tensor(-0.75))
+    assert codes.decode().tolist() == [-0.75, 0.75]
+
+
 def test_codes_know_their_range_and_value() -> None:
     codes = base.Codes(torch.tensor([-2, 0, 1], dtype=torch.int32), torch.tensor(0.25), bits=2, signed=True)
     assert (codes.qmin, codes.qmax) == (-2, 1)
