@@ -114,7 +114,7 @@ def _orientation(picture: ImageFile, data: bytes) -> int:
 
 
 def _exif(picture: ImageFile, data: bytes) -> Image.Exif:
-    """The EXIF with no pixel decoded. Pillow decodes a PNG that has none before its pixels, for there may be some behind them."""
+    """The EXIF, no pixel decoded. Pillow decodes a PNG that has none before its pixels, for there may be some behind them."""
     if not data.startswith(PNG_MAGIC):
         return picture.getexif()
     if "exif" not in picture.info:
