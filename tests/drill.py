@@ -58,7 +58,7 @@ PROMISES = {
     "T6": "Two processes never write the same experiment",
     "T7": "NaN and Inf are found, named and do not reach a checkpoint",
     "T8": "Numbers of workers and prefetched batches change no bit",
-    "T9": "Memory, descriptors and logs stay flat over a long training",
+    "T9": "Memory, descriptors and logs stay flat over a long training, and over 10,000 pictures",
     "T10": "Resuming with other options is refused where it changes what is trained",
     "T11": "Odd clocks, paths and names work or are refused with a reason",
     "T12": "Files of earlier versions load and give the numbers that they gave",
