@@ -58,7 +58,22 @@ def verify(network: nn.Module, lowered: Lowered, path: Path, pictures: Iterable[
     single = _agreement(_outputs(network, found), _made(found))
     double, own, alike = (None, None, None) if single.close else _beyond_rounding(network, lowered, found)
     measured = sizes(lowered.header, lowered.tensors, path.stat().st_size)
-    return VerifyReport(checks, _executor(model), len(crops), single, double, own, alike, measured)
+    return VerifyReport(
+        checks,
+        _executor(model),
+        len(crops),
+        single,
+        double,
+        own,
+        alike,
+        measured,
+        _reach(lowered.header.receptive_field, crops),
+    )
+
+
+def _reach(field: int | None, pictures: list[Picture]) -> float:
+    """Share of all pixels that lie within `field` of one; 0 where there is no bound."""
+    return 0.0 if field is None else min(1.0, (2 * field + 1) ** 2 / sum(p.shape[0] * p.shape[1] for p in pictures))
 
 
 Found = list[tuple[int | None, Picture, Picture]]  # depth, LR, what the executor made of it

@@ -81,7 +81,9 @@ def application(model: Model, about: dict[str, Any], limits: Limits = Limits()) 
         return JSONResponse({**about, **shown})
 
     routes = [Route("/", index), Route("/network", network), Route("/upscale", Upscale(model, limits), methods=["POST"])]
-    return _guarded(Starlette(routes=routes), limits.hosts)
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # /network/ is no address of ours, and is answered like any other
+    return _guarded(app, limits.hosts)
 
 
 class Upscale:

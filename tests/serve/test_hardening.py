@@ -174,7 +174,7 @@ PATHS = [
     "//etc/passwd", "/\\..\\..\\etc\\passwd", "/%5c..%5c..%5cetc", "/file:///etc/passwd", "/etc/passwd%00.png", "/%00",
     "/page.html", "/app.py", "/static/../app.py", "/upscale/../../app.py", "/network%00", "/%c0%ae%c0%ae/etc/passwd",
     "/%252e%252e/etc/passwd", "/" + "a" * 12_000, "/" + "../" * 3000, "/" + "%2e%2e%2f" * 1200, "/canary.txt", "/./canary.txt",
-    "/%", "/%zz", "/~root", "/.git/config", "/proc/self/environ", "/dev/zero",
+    "/%", "/%zz", "/network/", "/network//", "/~root", "/.git/config", "/proc/self/environ", "/dev/zero",
 ]  # fmt: skip
 
 

@@ -248,7 +248,7 @@ def test_the_kernel_is_named(isa: str) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "window": ({"window": 17}, "window 17"),
+    "window": ({"window": 33}, "window 33"),
     "shift": ({"shift": 8}, "shift 8"),
     "heads": ({"heads": 7}, "7 heads"),
     "layer": ({"proj": {"weight": np.zeros((24, 23), np.float32)}}, "proj: 23 to 24"),
@@ -271,6 +271,6 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
     if name == "heads":
         spec["table"] = np.zeros((225, 7), np.float32)
     if name == "window":
-        spec["table"] = np.zeros((33**2, 3), np.float32)
+        spec["table"] = np.zeros((65**2, 3), np.float32)
     with pytest.raises(ValueError, match=message):
         extension.SwinLayer(spec | changes, "portable")
