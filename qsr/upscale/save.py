@@ -22,12 +22,14 @@ KEY = "qsr"
 DESCRIPTION, PROCESSING_SOFTWARE = 270, 0x000B
 SIDE_LIMITS = {"jpg": 65_500, "webp": 16_383}
 ROWS_AT_ONCE = 64
+# Pillow's words where an encoder gets no memory: zlib, given settings that are always the same, fails to begin for no other reason
+NO_MEMORY = ("out of memory", "codec configuration error")
 
 
 def save(handle: BinaryIO, picture: Picture, kind: str, mark: str, quality: int = 95) -> None:
     """Write `picture` as `kind` (png, jpg, webp, tiff). 16 bits stay 16 in PNG and TIFF, are rounded to 8 in the others.
 
-    Raises DataError where the format cannot hold it (too large, or alpha in JPEG), OSError where writing fails.
+    Raises DataError where the format cannot hold it (too large, or alpha in JPEG), OSError where writing fails, MemoryError.
     """
     check(kind, *picture.pixels.shape[:2])
     if picture.pixels.dtype == np.uint16 and kind in ("png", "tiff"):
@@ -40,7 +42,12 @@ def save(handle: BinaryIO, picture: Picture, kind: str, mark: str, quality: int 
     if picture.alpha and kind == "jpg":
         pixels = without_alpha(pixels)
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    image.save(handle, **_how(picture, kind, mark, quality))
+    try:
+        image.save(handle, **_how(picture, kind, mark, quality))
+    except OSError as fault:
+        if fault.errno is None and any(words in str(fault) for words in NO_MEMORY):
+            raise MemoryError(f"while writing {kind}") from fault
+        raise
 
 
 def open_rows(

@@ -23,6 +23,13 @@ except (ImportError, OSError):
     pyvips = None
 
 LIMIT = 1.5 * 2**30
+WAITS = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:])
+_, status, usage = os.wait4(child.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 TILE = 1000  # of the reference, about: no tile of the stream is the same
 
 
@@ -38,12 +45,16 @@ def write_large(path: Path, side: int, height: int) -> None:
 
 
 def enlarged(source: Path, out: Path, net: Path) -> int:
-    """Peak resident bytes of `qsr upscale`, a process of its own."""
+    """Peak resident bytes of `qsr upscale`, a process of its own.
+
+    Started by a small process: what a process has at most begins with what the one had that it was forked from.
+    """
     command = [sys.executable, "-m", "qsr.cli.main", "upscale", str(source), "-o", str(out), "-m", str(net)]
-    child = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.getcwd()})
-    _, status, usage = os.wait4(child.pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
-    return usage.ru_maxrss * 1024
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", WAITS, *command], env=environment, check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.split()[-1]) * 1024
 
 
 def rows(image: Any, top: int, count: int) -> np.ndarray:

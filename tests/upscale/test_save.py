@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from upscale_fakes import colours, profile
 
 from qsr.data.image import decode
@@ -87,3 +87,13 @@ def test_other_files_have_no_mark(tmp_path: Path) -> None:
     assert mark_of(path) is None
     path.write_bytes(written(colours(5, 5), "png")[:40])
     assert mark_of(path) is None
+
+
+@pytest.mark.parametrize("code", [-8, -9])
+def test_an_encoder_without_memory_is_out_of_memory(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ImageFile._get_oserror(code, encoder=True)
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(MemoryError):
+        save(io.BytesIO(), Picture(np.zeros((4, 4, 3), np.uint8)), "png", "mark")
