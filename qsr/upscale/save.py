@@ -22,7 +22,7 @@ KEY = "qsr"
 DESCRIPTION, PROCESSING_SOFTWARE = 270, 0x000B
 SIDE_LIMITS = {"jpg": 65_500, "webp": 16_383}
 ROWS_AT_ONCE = 64
-# Pillow's words where an encoder gets no memory: with settings that are always the same, zlib fails to begin for no other reason
+# Pillow's words where an encoder gets no memory; zlib, whose settings are always the same, fails to begin for no other reason
 NO_MEMORY = ("out of memory", "codec configuration error")
 
 
