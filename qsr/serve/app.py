@@ -162,9 +162,9 @@ def _refusal(headers: Headers, hosts: frozenset[str]) -> Response | None:
         # two lengths of one body: what is the next request to us would be part of this one to another
         return _refused(400, "found Content-Length and Transfer-Encoding, expected one of the two", {"Connection": "close"})
     if _name(host) not in hosts:
-        return _refused(421, "this address is not ours: open the one that qsr serve printed")
+        return _refused(421, "this address is not ours: open the one that qsr serve printed", {"Connection": "close"})
     if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
-        return _refused(403, "requests of other sites are refused")
+        return _refused(403, "requests of other sites are refused", {"Connection": "close"})
     return None
 
 

@@ -128,9 +128,12 @@ shutil.rmtree(target)
 points = random.Random(seed)
 for number in range(kills):
     last = points.randrange(1, most) if number % 4 else most - number // 4  # now and then among the very last
-    died = forked(lambda: build(last)) is None
+    # how many calls are made differs a little from run to run: a build that came to its end is made again, and killed earlier
+    while forked(lambda: build(last)) is not None:
+        shutil.rmtree(target)
+        last -= 1 + most // 100
     there = forked(verdict) if target.exists() else None
-    print(json.dumps([last, most, died, there]), flush=True)
+    print(json.dumps([last, most, there]), flush=True)
     if target.exists():
         shutil.rmtree(target)
 forked(lambda: build(0))
@@ -153,12 +156,10 @@ def test_killed_at_any_moment_there_is_no_database_or_a_whole_one(drill, make_fo
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     drill.count(len(lines))
     assert len(lines) == kills
-    for last, most, died, there in lines:
+    for last, most, there in lines:
+        assert last > 0
         if there not in (None, [20, []]):
             drill.fail(f"killed at call {last} of {most}, what is there is {there}")
-        assert died or last > most * 0.9, f"call {last} of {most} was never made"
-    # a call near the end may not be reached: how many are made differs a little from run to run
-    assert sum(died for _, _, died, _ in lines) >= kills * 0.5
     assert any(there is None for *_, there in lines)
     # the last build was let alone: it is whole, and swept what the killed ones left
     assert len(LmdbStore(target).names) == 20
