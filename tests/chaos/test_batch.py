@@ -37,20 +37,28 @@ def pictures(folder: Path, rng: np.random.Generator) -> tuple[set[str], set[str]
 
 
 def run(folder: Path, out: Path, net: Path, stop_at: int | None = None) -> tuple[int, str, str]:
-    """Exit code and what was said. stop_at: SIGKILL as soon as there are so many results."""
+    """Exit code and what was said. stop_at: SIGKILL as soon as there are so many results.
+
+    What the batch says goes to files: a pipe that nobody empties while we wait stops it after 64 KiB.
+    """
     command = [sys.executable, "-m", "qsr.cli.main", "upscale", str(folder), "-o", str(out), "-m", str(net), "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    said, errors = folder.parent / "stdout", folder.parent / "stderr"
+    with (
+        said.open("wb") as to,
+        errors.open("wb") as errors_to,
+        subprocess.Popen(command, env=environment, stdout=to, stderr=errors_to) as process,
+    ):
         if stop_at is not None:
             end = time.monotonic() + 300
             while (not out.is_dir() or sum(1 for _ in os.scandir(out)) < stop_at) and process.poll() is None:
                 if time.monotonic() > end:
                     process.kill()
-                    pytest.fail("the batch does not get on")
+                    pytest.fail(f"the batch does not get on: {errors.read_text()[-300:]}")
                 time.sleep(0.005)
             process.send_signal(signal.SIGKILL)
-        said, errors = process.communicate(timeout=300)
-    return process.returncode, said, errors
+        code = process.wait(timeout=300)
+    return code, said.read_text(), errors.read_text()
 
 
 @pytest.mark.drill("M5")
