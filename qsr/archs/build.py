@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from qsr.archs import rules
+from qsr.archs.mixer import Mixer
 from qsr.archs.srresnet import BlockSettings, EdsrLayout, MsrLayout
 from qsr.archs.swin_layers import Extras, WindowAttention
 from qsr.archs.swinir import SwinIR
@@ -38,8 +39,11 @@ def build(options: Options) -> nn.Module:
         return _srresnet(network, _scale(options, network.upscale), depths, balanced(options))
     if isinstance(network, schema.SwinIR):
         return _swinir(network, _scale(options, network.upscale), depths, balanced(options))
+    if isinstance(network, schema.Mixer) and not depths:
+        return _mixer(network, _scale(options, network.upscale), balanced(options))
     if depths:
         raise OptionsError("depth.dqa needs residual blocks that qsr knows: SRResNet or SwinIR", where="network_g.type")
+    assert isinstance(network, schema.BasicSRNetwork)
     return _foreign(options, network)
 
 
@@ -53,6 +57,8 @@ def base_options(options: Options) -> Options:
     if isinstance(network, schema.SRResNet):
         plain = {} if network.block == "residual" else {"block": "residual", "activation": None}
         network = network.model_copy(update=plain | {"input_gain": 1.0})
+    elif isinstance(network, schema.Mixer) and network.block != "residual":
+        network = network.model_copy(update={"block": "residual", "activation": None})
     elif isinstance(network, schema.SwinIR) and network.linear_skip:
         network = network.model_copy(update={"linear_skip": False})
     if dqa is not None:
@@ -144,6 +150,16 @@ def _swinir(network: schema.SwinIR, scale: int, depths: tuple[int, ...], balance
         resi_connection=network.resi_connection,
         depths=depths,
         extras=Extras(network.linear_skip, balanced),
+    )
+
+
+def _mixer(network: schema.Mixer, scale: int, balanced: bool) -> nn.Module:
+    return Mixer(
+        num_feat=network.num_feat,
+        num_block=network.num_block,
+        expansion=network.expansion,
+        scale=scale,
+        block=BlockSettings(network.block, network.activation, balanced),
     )
 
 

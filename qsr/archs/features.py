@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from qsr.archs.mixer import Mixer
 from qsr.archs.srresnet import EdsrLayout, MsrLayout
 from qsr.archs.swinir import SwinIR
 
@@ -16,7 +17,7 @@ def block_outputs(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
     [] for networks that qsr does not build itself. Blocks that a sub-network skips are listed and do not run.
     """
-    if isinstance(network, EdsrLayout | MsrLayout):
+    if isinstance(network, EdsrLayout | MsrLayout | Mixer):
         return [(f"body.{number}", block) for number, block in network.body.named_children()]
     if isinstance(network, SwinIR):
         return [(f"layers.{number}", block) for number, block in network.layers.named_children()]
@@ -30,4 +31,4 @@ def body_output(network: nn.Module) -> nn.Module | None:
     """
     if isinstance(network, EdsrLayout | SwinIR):
         return network.skip
-    return network.body if isinstance(network, MsrLayout) else None
+    return network.body if isinstance(network, MsrLayout | Mixer) else None

@@ -25,7 +25,7 @@ from qsr.errors import FormatError
 from qsr.files import write_atomic
 from qsr.jsonfile import parse_json
 from qsr.options import Options, from_json
-from qsr.options.schema import SRResNet, SwinIR
+from qsr.options.schema import Mixer, SRResNet, SwinIR
 
 FORMAT = 1
 METADATA_KEY = "qsr"
@@ -167,6 +167,8 @@ def _refuse_size(options: Options, state: Mapping[str, Tensor], where: str) -> N
     elif isinstance(network, SwinIR):
         layers = max(dqa.depths) * network.depths[0] if dqa else sum(network.depths)
         least = 4 * network.embed_dim**2 * layers  # query, key, value, projection
+    elif isinstance(network, Mixer):
+        least = (2 * network.expansion * network.num_feat + 9) * network.num_feat * network.num_block
     stored = sum(value.numel() for value in state.values())
     if least > stored:
         raise FormatError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qsr.errors import OptionsError
-from qsr.options.schema import BasicSRNetwork, LayerRule, Options, Quant, SRResNet, SwinIR
+from qsr.options.schema import BasicSRNetwork, LayerRule, Mixer, Options, Quant, SRResNet, SwinIR
 from qsr.quant import elastic
 from qsr.quant.base import Role, method_class
 from qsr.spec import METHODS, QuantRule, QuantSpec
@@ -24,6 +24,8 @@ ONE_BIT_AFTER_BODY = ("conv_after_body", "after the body: full precision at one 
 MSR_TAIL = (("upconv*", "tail: upsampler"), ("conv_hr", "tail: convolution at HR"), ("conv_last", "tail: last convolution"))
 SWINIR_TAIL = (("conv_after_body*", "after the body: full precision in transformers"), ("upsample.*", "tail: upsampler"))
 CLASSICAL_TAIL = (("conv_before_upsample*", "tail"), ("conv_last", "tail: last convolution"))
+DEPTHWISE = ("body.*.dw", "depthwise: 9 weights per channel")
+MIXER_TAIL = (("conv_last", "tail: upsampler"),)
 SWINIR_LINEAR = ("layers.*.attn.qkv", "layers.*.attn.proj", "layers.*.mlp.fc1", "layers.*.mlp.fc2")
 
 
@@ -56,6 +58,8 @@ def _parts(options: Options, quant: Quant) -> tuple[tuple[tuple[str, str], ...],
         convs = "layers.*.conv" if network.resi_connection == "1conv" else "layers.*.conv.*"
         return (*HEAD, *SWINIR_TAIL, *(CLASSICAL_TAIL if classical else ())), (*SWINIR_LINEAR, convs)
     body = ("body.*.conv1", "body.*.conv2")
+    if isinstance(network, Mixer):
+        return (*HEAD, DEPTHWISE, *MIXER_TAIL), body
     if layout(network) == "msr":
         return (*HEAD, *MSR_TAIL), body
     if 1 in (quant.w_bits, quant.a_bits):

@@ -20,7 +20,7 @@ from qsr.errors import OptionsError
 from qsr.evaluate.benchmark import UpscaleFunction
 from qsr.evaluate.protocol import Protocol, default
 from qsr.options import Options, from_json, options_hash
-from qsr.options.schema import SRResNet, SwinIR
+from qsr.options.schema import Mixer, SRResNet, SwinIR
 
 if TYPE_CHECKING:
     from torch import nn
@@ -181,12 +181,17 @@ def describe(options: Options, how: HowToRun) -> dict[str, Any]:
     elif isinstance(network, SwinIR):
         blocks, method = len(network.depths), "SwinIR_S"
         size = f"{{blocks}} RSTBs of {network.embed_dim} features"
+    elif isinstance(network, Mixer):
+        blocks, method = network.num_block, "Mixer"
+        size = f"{{blocks}} mixer blocks of {network.num_feat} features"
     else:
         method = network.type.partition(":")[2]
     if options.depth.dqa:
         blocks = how.depth or options.depth.dqa.depths[0]
     size = size.format(blocks=blocks)
-    if quant:
+    if quant and isinstance(network, Mixer):
+        method = f"{quant.method.upper()} on Mixer"  # no paper has it: a paper's name would find that paper's rows
+    elif quant:
         names = PAPER_NAMES.get(quant.method, (None, None))
         method = names[isinstance(network, SwinIR)] or f"{quant.method.upper()} on {method}"
     label = method if w_bits == a_bits == 32 else f"{method} w{w_bits}a{a_bits}"

@@ -11,7 +11,7 @@ from qsr.archs.depth import find_stack
 from qsr.archs.modelfile import ModelInfo
 from qsr.errors import OptionsError
 from qsr.options import Options, options_hash
-from qsr.options.schema import SRResNet, SwinIR
+from qsr.options.schema import Mixer, SRResNet, SwinIR
 from qsr.quant import quantizers
 from qsr.quant.cadyq import CADyQ
 from qsr.runtime.packed.ops import Conv, Program, Quantize, SignAct
@@ -74,6 +74,15 @@ def _backbone(options: Options) -> dict[str, Plain]:
             "layers_per_block": section.depths[0],
             "heads": section.num_heads[0],
             "upsampler": section.upsampler,
+        }
+    if isinstance(section, Mixer):
+        return {
+            "type": "Mixer",
+            "features": section.num_feat,
+            "blocks": section.num_block,
+            "expansion": section.expansion,
+            "block": section.block,
+            "activation": section.activation,
         }
     raise OptionsError(f"{section.type} cannot be packed", where="network_g.type")
 

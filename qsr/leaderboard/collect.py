@@ -153,11 +153,11 @@ def _note(first: Task, tasks: Sequence[Task], session: Session) -> str:
 
 def _published_as(task: Task, ensemble: bool) -> str | None:
     from qsr.evaluate.subject import PAPER_NAMES
-    from qsr.options.schema import SwinIR
+    from qsr.options.schema import Mixer, SwinIR
 
     if task.row.published_as is not None:
         name: str | None = task.row.published_as or None
-    elif task.row.kind == "ptq":
+    elif task.row.kind == "ptq" or isinstance(task.options.network_g, Mixer):
         name = None
     elif task.options.quant is None:
         name = "SwinIR_S" if isinstance(task.options.network_g, SwinIR) else "SRResNet"

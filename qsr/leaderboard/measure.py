@@ -12,7 +12,7 @@ from qsr.data.image import write_png
 from qsr.data.resize import bicubic_upscale
 from qsr.leaderboard.plan import Task
 from qsr.options import Options
-from qsr.options.schema import SRResNet, SwinIR
+from qsr.options.schema import Mixer, SRResNet, SwinIR
 
 if TYPE_CHECKING:
     from torch import nn
@@ -155,6 +155,9 @@ def backbone(options: Options, depth: int | None = None) -> str:
     if isinstance(network, SwinIR):
         stages = depth or (options.depth.dqa.depths[0] if options.depth.dqa else len(network.depths))
         return f"SwinIR {stages}x{network.depths[0]} of {network.embed_dim}"
+    if isinstance(network, Mixer):
+        own = "" if network.block == "residual" else f", {network.block} blocks"
+        return f"Mixer {network.num_block}x{network.num_feat}{own}"
     return network.type
 
 

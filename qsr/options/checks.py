@@ -136,7 +136,7 @@ def _distill_problems(train: Train, options: Options) -> Iterator[Problem]:
         if any((term.type, term.features) == (other.type, other.features) for other in train.distill[:number]):
             yield Problem(here, f"{term.type} of {term.features} is there already; give one of them the sum of the weights")
         if isinstance(options.network_g, BasicSRNetwork):
-            yield Problem(here, f"the blocks of {options.network_g.type} are not known, expected SRResNet or SwinIR")
+            yield Problem(here, f"the blocks of {options.network_g.type} are not known, expected SRResNet, SwinIR or Mixer")
 
 
 def _activations_first_problems(quant: Quant | None) -> Iterator[Problem]:

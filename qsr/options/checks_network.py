@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from qsr.options.problems import Problem
-from qsr.options.schema import BasicSRNetwork, Dqa, Options, SRResNet, SwinIR
+from qsr.options.schema import BasicSRNetwork, Dqa, Mixer, Options, SRResNet, SwinIR
+from qsr.options.schema_network import MAX_CHANNELS
 from qsr.options.tree import Tree
 
 _LAYOUT_ONLY = {"edsr": ("img_range", "rgb_mean"), "msr": ("input_gain",)}
@@ -23,6 +24,8 @@ def network_problems(options: Options, tree: Tree) -> Iterator[Problem]:
         yield from _srresnet_problems(network, tree)
     elif isinstance(network, SwinIR):
         yield from _swinir_problems(network)
+    elif isinstance(network, Mixer):
+        yield from _mixer_problems(network)
     if options.depth.dqa:
         yield from _dqa_problems(options.depth.dqa, options)
 
@@ -63,9 +66,16 @@ def _swinir_problems(network: SwinIR) -> Iterator[Problem]:
         yield Problem(("network_g", "embed_dim"), f"found {network.embed_dim}, expected a multiple of {heads} heads")
 
 
+def _mixer_problems(network: Mixer) -> Iterator[Problem]:
+    inner = network.num_feat * network.expansion
+    if inner > MAX_CHANNELS:
+        message = f"makes {inner} channels of {network.num_feat}, expected at most {MAX_CHANNELS}"
+        yield Problem(("network_g", "expansion"), message)
+
+
 def _dqa_problems(dqa: Dqa, options: Options) -> Iterator[Problem]:
     here, network = ("depth", "dqa"), options.network_g
-    if isinstance(network, BasicSRNetwork):
+    if isinstance(network, BasicSRNetwork | Mixer):
         yield Problem(here, f"{network.type} has no depth to vary, expected SRResNet or SwinIR")
     if len(dqa.depths) < 2 or any(a <= b for a, b in pairwise(dqa.depths)):
         yield Problem((*here, "depths"), f"found {list(dqa.depths)}, expected two or more falling depths, the supernet first")

@@ -22,7 +22,7 @@ from qsr.options.yaml_lines import KeyPath
 LONGEST_SHOWN = 60  # characters of a value that is quoted back
 MOST_LISTED = 50  # problems of one file; looking up what each of ten thousand could have meant would take minutes
 UNKNOWN = "unknown key"
-NETWORK_TYPES = ("SRResNet", "EDSR", "MSRResNet", "SwinIR")
+NETWORK_TYPES = ("SRResNet", "EDSR", "MSRResNet", "SwinIR", "Mixer")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _written_path(loc: tuple[int | str, ...], tree: Tree) -> KeyPath:
     return path
 
 
-_UNION_WORDS = {"SRResNet", "SwinIR", "BasicSRNetwork"}
+_UNION_WORDS = {"SRResNet", "SwinIR", "Mixer", "BasicSRNetwork"}
 
 
 def _retell(path: KeyPath, error: ErrorDetails, network: str | None) -> Problem:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from qsr.options.schema_base import Bits, NonNegative, Positive, Scale, Section, Seed
-from qsr.options.schema_network import BasicSRNetwork, Layers, Network, SRResNet, SwinIR, network_kind
+from qsr.options.schema_network import BasicSRNetwork, Layers, Mixer, Network, SRResNet, SwinIR, network_kind
 from qsr.options.schema_training import (
     Distill,
     Logger,
@@ -38,6 +38,7 @@ __all__ = [
     "IoBackend",
     "LayerRule",
     "Logger",
+    "Mixer",
     "Network",
     "Optim",
     "Options",

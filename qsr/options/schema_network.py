@@ -76,6 +76,24 @@ class SwinIR(Section):
     resi_connection: Literal["1conv", "3conv"] = Field("1conv", description="Convolution at the end of each RSTB.")
 
 
+class Mixer(Section):
+    """MLP-like: residual blocks of a depthwise 3x3 (always in full precision) and two 1x1 convolutions, with a light tail."""
+
+    type: Literal["Mixer"] = Field("Mixer", description="Backbone.")
+    num_feat: Channels = Field(64, description="Feature channels.")
+    num_block: Layers = Field(16, description="Residual blocks.")
+    expansion: int = Field(2, ge=1, le=8, description="Channels between the two 1x1 convolutions over num_feat.")
+    upscale: Scale | None = Field(None, description="Upscaling factor; left out: `scale`.")
+    block: Literal["residual", "unit"] = Field(
+        "residual",
+        description="With y = x + dw(x): residual: y + conv(act(conv(y))); unit: a skip around each of the two, for one-bit "
+        "networks.",
+    )
+    activation: Literal["relu", "prelu", "rprelu", "lrelu"] | None = Field(
+        None, description="Activation of a block; left out: relu (residual), rprelu (unit)."
+    )
+
+
 class BasicSRNetwork(BaseModel):
     """Any architecture of basicsr's registry: `type: basicsr:NAME`, every other key is passed to it."""
 
@@ -85,16 +103,19 @@ class BasicSRNetwork(BaseModel):
 
 
 def network_kind(value: Any) -> str | None:
-    """Which of the three network sections a `network_g` is, so that errors speak of that one only."""
+    """Which of the network sections a `network_g` is, so that errors speak of that one only."""
     kind = value.get("type", "SRResNet") if isinstance(value, dict) else getattr(value, "type", None)
     if kind in ("SRResNet", "EDSR", "MSRResNet"):
         return "SRResNet"
     if isinstance(kind, str) and kind.startswith("basicsr:"):
         return "BasicSRNetwork"
-    return "SwinIR" if kind == "SwinIR" else None
+    return kind if kind in ("SwinIR", "Mixer") else None
 
 
 Network = Annotated[
-    Annotated[SRResNet, Tag("SRResNet")] | Annotated[SwinIR, Tag("SwinIR")] | Annotated[BasicSRNetwork, Tag("BasicSRNetwork")],
+    Annotated[SRResNet, Tag("SRResNet")]
+    | Annotated[SwinIR, Tag("SwinIR")]
+    | Annotated[Mixer, Tag("Mixer")]
+    | Annotated[BasicSRNetwork, Tag("BasicSRNetwork")],
     Discriminator(network_kind),
 ]

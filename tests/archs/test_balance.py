@@ -66,6 +66,15 @@ def test_every_branch_gets_the_ratio(make, pictures: Tensor, method: str, block:
 
 
 @pytest.mark.parametrize("method", ["srb", "bnn"])
+def test_mixers(make, pictures: Tensor, method: str) -> None:
+    """The sum with the depthwise branch has no gain: nothing in it is quantized."""
+    network, _ = make(method, {"type": "Mixer", "num_feat": 8, "num_block": 3, "block": "unit"})
+    archs.balance(network, pictures, ratio=0.1)
+    calibrate(network, [pictures])
+    assert ratios(network, pictures) == pytest.approx([0.1] * 6, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["srb", "bnn"])
 def test_transformers(make, pictures: Tensor, method: str) -> None:
     """Skips around projections, attention, MLP and RSTB: the inner and the outer sum of a branch both."""
     network, _ = make(method, SWINIR)

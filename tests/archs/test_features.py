@@ -23,8 +23,9 @@ def output_of(module: nn.Module, network: nn.Module, x: Tensor) -> Tensor:
         ("srresnet", ["body.0", "body.1"]),
         ({"type": "MSRResNet", "num_feat": 4, "num_block": 2, "block": "unit"}, ["body.0", "body.1"]),
         ("swinir", ["layers.0", "layers.1"]),
+        ({"type": "Mixer", "num_feat": 4, "num_block": 2}, ["body.0", "body.1"]),
     ],
-    ids=["edsr", "msr", "swinir"],
+    ids=["edsr", "msr", "swinir", "mixer"],
 )
 def test_blocks_in_order_under_their_names(make_options, network, names: list[str]) -> None:
     built = archs.build(make_options(network))
@@ -45,8 +46,9 @@ def test_body_output_is_what_the_tail_gets(make_options, network: str, tail: str
     assert torch.equal(output_of(archs.body_output(built), built, x), got[0])
 
 
-def test_body_output_of_the_msr_layout(make_options) -> None:
-    built = archs.build(make_options({"type": "MSRResNet", "num_feat": 4, "num_block": 1}))
+@pytest.mark.parametrize("kind", ["MSRResNet", "Mixer"])
+def test_body_output_where_no_skip_goes_around_the_body(make_options, kind: str) -> None:
+    built = archs.build(make_options({"type": kind, "num_feat": 4, "num_block": 1}))
     assert archs.body_output(built) is built.body
 
 

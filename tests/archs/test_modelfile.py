@@ -147,7 +147,13 @@ def test_foreign_and_damaged_metadata(saved, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "network", [{"num_feat": 4096}, {"num_block": 1024, "num_feat": 512}, {"type": "SwinIR", "embed_dim": 4096}]
+    "network",
+    [
+        {"num_feat": 4096},
+        {"num_block": 1024, "num_feat": 512},
+        {"type": "SwinIR", "embed_dim": 4096},
+        {"type": "Mixer", "num_block": 1024},
+    ],
 )
 def test_options_of_a_network_larger_than_its_file_build_nothing(saved, tmp_path: Path, monkeypatch, network) -> None:
     tensors, good = modelfile.read_state(saved[0]), saved[2].to_json()

@@ -75,8 +75,9 @@ def test_order_of_another_depth_is_not_taken(make_options) -> None:
         {"type": "MSRResNet", "num_feat": 4, "num_block": 2, "block": "unit", "input_gain": 130},
         {"type": "MSRResNet", "num_feat": 4, "num_block": 2, "block": "e2fif"},
         {"type": "SwinIR", "depths": [2], "num_heads": [2], "embed_dim": 8, "window_size": 4, "linear_skip": True},
+        {"type": "Mixer", "num_feat": 4, "num_block": 2, "block": "unit"},
     ],
-    ids=["unit", "e2fif", "swinir"],
+    ids=["unit", "e2fif", "swinir", "mixer"],
 )
 def test_one_bit_network_starts_from_its_plain_base(make_options, section) -> None:
     quant = {"method": "srb", "w_bits": 1, "a_bits": 1, "start": "balanced", "quant_matmul": section["type"] == "SwinIR"}

@@ -120,6 +120,13 @@ def test_names_of_the_papers(make_options, sections, quant, label, method):
     assert (found["label"], found["method"], found["notes"]) == (label, method, [])
 
 
+@pytest.mark.parametrize(("quant", "method"), [(None, "Mixer"), (RLQ, "RLQ on Mixer")])
+def test_no_paper_has_the_mixer(make_options, quant, method):
+    found = subjects.describe(make_options(quant=quant, network_g={"type": "Mixer"}), HowToRun())
+    assert (found["method"], found["blocks"], found["published_blocks"]) == (method, 16, None)
+    assert found["size"] == "16 mixer blocks of 64 features"
+
+
 def test_what_makes_a_row_unlike_the_published_one_is_noted(make_options):
     def notes(how=None, **sections):
         return subjects.describe(make_options(quant=RLQ, **sections), how or HowToRun())["notes"]

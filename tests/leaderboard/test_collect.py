@@ -112,7 +112,9 @@ def test_published_names(tmp_path: Path, data: Path) -> None:
     methods = {"bnn": "BNN", "irnet": "IRNet", "bireal": "Bi-Real", "reactnet": "ReActNet", "bam": "BAM", "xnor": None}
     rows = [{"row": name, "group": "w1a1", "set": {**one_bit, "quant.method": name}} for name in methods]
     rows.append({"row": "hidden", "group": "w1a1", "published_as": "", "set": {**one_bit, "quant.method": "bnn"}})
+    mixer = {"network_g": {"type": "Mixer", "num_feat": 4, "num_block": 1}}
+    rows.append({"row": "mixer", "group": "w1a1", "set": {**one_bit, **mixer, "quant.method": "bnn"}})
     found = collect.collect(session_of(tmp_path, data, rows=rows, groups={}))
-    assert {one["row"]: one["published_as"] for one in found["rows"]} == {**methods, "hidden": None}
+    assert {one["row"]: one["published_as"] for one in found["rows"]} == {**methods, "hidden": None, "mixer": None}
     assert row(found, "bireal")["published"]["Set5"]["psnr"] == 32.32
     assert row(found, "bam")["approximate"] is True

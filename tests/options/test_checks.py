@@ -41,7 +41,7 @@ CONTRADICTIONS = [
     (
         ["train.distill=[{teacher: x}]", "network_g={type: 'basicsr:RRDBNet'}"],
         "train.distill.0",
-        "expected SRResNet or SwinIR",
+        "expected SRResNet, SwinIR or Mixer",
     ),
     (["train.nan_policy=skip", "train.nan_check_freq=5"], "train.nan_check_freq", "has to look before every step"),
     (["train.warmup_iter=100"], "train.warmup_iter", "less than total_iter 100"),

@@ -28,6 +28,9 @@ CONTRADICTIONS = [
     (["depth.dqa.depths=[8]"], "depth.dqa.depths", "two or more"),
     ([DQA, "depth.dqa.weights=[1, 1]"], "depth.dqa.weights", "found 2 for 3 depths"),
     ([DQA, "network_g={type: 'basicsr:RRDBNet'}"], "depth.dqa", "no depth to vary"),
+    ([DQA, "network_g={type: Mixer}"], "depth.dqa", "Mixer has no depth to vary"),
+    (["network_g={type: Mixer, upscale: 3}"], "network_g.upscale", "found 3, but scale is 2"),
+    (["network_g={type: Mixer, num_feat: 2049}"], "network_g.expansion", "makes 4098 channels of 2049, expected at most 4096"),
     ([DQA, "network_g={type: SwinIR, depths: [6, 4], num_heads: [6, 6]}"], "network_g.depths", "differs between RSTBs"),
 ]
 
@@ -49,6 +52,7 @@ def test_contradiction(valid: Path, overrides: list[str], key: str, part: str) -
         ["network_g.layout=msr", "network_g.input_gain=130"],
         ["network_g={type: 'basicsr:RRDBNet', num_block: 3, upscale: 2}"],
         [DQA, "network_g={type: SwinIR}"],
+        ["network_g={type: Mixer, block: unit, expansion: 4}"],
         [DQA, "depth.dqa.weights=[1, 2, 3]"],
     ],
 )

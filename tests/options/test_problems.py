@@ -34,9 +34,9 @@ MESSAGES = {
     "train.optim_g.betas=[0.9, 1]": "train.optim_g.betas.1: found 1, expected less than 1",
     "train.total_iter=1.5": "train.total_iter: found 1.5, expected a whole number",
     "logger.use_tb_logger=perhaps": "logger.use_tb_logger: found 'perhaps', expected true or false",
-    "network_g.type=SwinIRR": "network_g.type: found 'SwinIRR', expected SRResNet, EDSR, MSRResNet, SwinIR or basicsr:NAME"
-    " (did you mean SwinIR?)",
-    "network_g=7": "network_g.type: found 7, expected SRResNet, EDSR, MSRResNet, SwinIR or basicsr:NAME",
+    "network_g.type=SwinIRR": "network_g.type: found 'SwinIRR', expected SRResNet, EDSR, MSRResNet, SwinIR, Mixer"
+    " or basicsr:NAME (did you mean SwinIR?)",
+    "network_g=7": "network_g.type: found 7, expected SRResNet, EDSR, MSRResNet, SwinIR, Mixer or basicsr:NAME",
     "network_g.embed_dim=60": "network_g.embed_dim: unknown key",
     "datasets.train.io_backend.type=lmdbb": "datasets.train.io_backend.type: found 'lmdbb', expected 'disk' or 'lmdb'"
     " (did you mean lmdb?)",

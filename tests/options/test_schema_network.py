@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from qsr.options.schema_network import BasicSRNetwork, Network, SRResNet, SwinIR, network_kind
+from qsr.options.schema_network import BasicSRNetwork, Mixer, Network, SRResNet, SwinIR, network_kind
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from qsr.options.schema_network import BasicSRNetwork, Network, SRResNet, SwinIR
         ("EDSR", SRResNet),
         ("MSRResNet", SRResNet),
         ("SwinIR", SwinIR),
+        ("Mixer", Mixer),
         ("basicsr:RRDBNet", BasicSRNetwork),
     ],
 )

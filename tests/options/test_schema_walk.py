@@ -27,7 +27,7 @@ def test_section_at(path: KeyPath, model: type | None) -> None:
     assert section_at(path) is model
 
 
-@pytest.mark.parametrize("model", [schema.SRResNet, schema.SwinIR, schema.BasicSRNetwork])
+@pytest.mark.parametrize("model", [schema.SRResNet, schema.SwinIR, schema.Mixer, schema.BasicSRNetwork])
 def test_the_network_is_told_by_its_kind(model: type) -> None:
     assert section_at(("network_g",), model.__name__) is model
 
