@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -79,6 +80,30 @@ def lmdb(
     with _progress("lmdb") as notify:
         count = write_lmdb(source, target, level=level, notify=notify)
     typer.echo(f"{count} pictures in {target}")
+
+
+@command.command("corrupt")
+def corrupt(
+    source: Path = typer.Argument(help="Folder of LR pictures."),
+    out: Path = typer.Option(..., "-o", "--out", help="New folder; gets KIND/SEVERITY/NAME.png and corrupt.json."),
+    kinds: str | None = typer.Option(None, help="Corruptions by comma; left out: all eleven."),
+    severities: str = typer.Option("1,2,3,4,5", help="Severities by comma."),
+    table: Literal["cifar", "imagenet"] = typer.Option("cifar", help="What a severity means; imagenet is for large pictures."),
+    seed: int = typer.Option(0, min=0, help="Of the noise."),
+) -> None:
+    """Make noisy, blurred, recoloured and compressed LR pictures, the same on every machine."""
+    from qsr.data.corrupt import KINDS
+    from qsr.data.corrupt_folder import corrupt_folder
+    from qsr.errors import OptionsError
+
+    names = KINDS if kinds is None else [part.strip() for part in kinds.split(",") if part.strip()]
+    try:
+        numbers = [int(part) for part in severities.split(",")]
+    except ValueError as fault:
+        raise OptionsError(f"found {severities!r}, expected numbers from 1 to 5 by comma", where="--severities") from fault
+    with _progress("corrupt") as notify:
+        count = corrupt_folder(source, out, names, numbers, table=table, seed=seed, notify=notify)
+    typer.echo(f"{count} pictures written to {out}")
 
 
 @command.command("add")

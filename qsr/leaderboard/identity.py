@@ -32,6 +32,7 @@ BYSTANDERS = {
         "add",
         "archive",
         "benchmark",
+        "blur",
         "cards",
         "check",
         "corrupt",

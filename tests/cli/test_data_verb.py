@@ -73,6 +73,49 @@ def test_list_and_add(hr, tmp_path, monkeypatch):
     assert "--from" in str(caught.value)
 
 
+def test_corrupt(hr, tmp_path):
+    out = tmp_path / "out"
+    assert _run("corrupt", hr, "-o", out) == f"110 pictures written to {out}\n"
+    some = tmp_path / "some"
+    choice = ("--kinds", "jpeg, shot_noise", "--severities", "5,2", "--table", "imagenet", "--seed", 3)
+    assert _run("corrupt", hr, "-o", some, *choice) == f"8 pictures written to {some}\n"
+    assert sorted(str(path.relative_to(some)) for path in some.rglob("*.png"))[-1] == "shot_noise/5/b.png"
+    report = json.loads((some / "corrupt.json").read_text())
+    assert (report["seed"], report["table"], report["settings"]["jpeg"]) == (3, "imagenet", {"5": 7, "2": 18})
+    assert _run("check", some / "jpeg" / "5").startswith("2 pictures: no problems")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--kinds", "jpg"), 2, "no corruption 'jpg' (expected some of gaussian_noise, "),
+        (("--kinds", " ,"), 2, "no corruption is chosen"),
+        (("--severities", "1,7"), 2, "severity 7 of gaussian_noise (expected 1, 2, 3, 4 or 5)"),
+        (("--severities", "1-5"), 2, "--severities: found '1-5', expected numbers from 1 to 5 by comma"),
+    ],
+)
+def test_corrupt_refuses_in_one_line(arguments, code, said, hr, tmp_path):
+    with pytest.raises(QsrError) as caught:
+        _run("corrupt", hr, "-o", tmp_path / "out", *arguments)
+    assert caught.value.exit_code == code
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_corrupt_overwrites_nothing_and_leaves_nothing_half_written(hr, tmp_path):
+    with pytest.raises(QsrError, match="HR: is there already") as caught:
+        _run("corrupt", hr, "-o", hr)
+    assert caught.value.exit_code == 3
+    (hr / "b.png").write_bytes((hr / "b.png").read_bytes()[:-5])
+    with pytest.raises(QsrError, match=r"b\.png: cannot decode") as caught:
+        _run("corrupt", hr, "-o", tmp_path / "out")
+    assert caught.value.exit_code == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+    for wrong in (("--table", "coco"), ("--seed", "-1")):
+        assert CliRunner().invoke(command, ["corrupt", str(hr), "-o", str(tmp_path / "out"), *wrong]).exit_code == 2
+
+
 def test_interrupt_leaves_only_whole_files(tmp_path, repository):
     # noise compresses badly, so that the verb is still at work when the signal comes
     source = tmp_path / "HR"
