@@ -85,10 +85,10 @@ def test_words_are_checked_before_anything_is_read(make_folder, tmp_path):
 
 
 def test_what_is_there_is_kept(make_folder, tmp_path):
-    lr = make_folder("LR", a=(12, 16))
     (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match="out: is there already"):
-        corrupt_folder(lr, tmp_path / "out")
+    for source in (make_folder("LR", a=(12, 16)), tmp_path / "nowhere"):  # said before pictures are looked for
+        with pytest.raises(DataError, match="out: is there already"):
+            corrupt_folder(source, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
