@@ -50,7 +50,7 @@ def command(
 
     console = open_console()
     chosen = [part.strip() for part in (only or "").split(",") if part.strip()]
-    plan = make(opt, out, data_root=data_root, budget=budget, only=chosen, shard=_shard(shard))
+    plan = make(opt, out, data_root=data_root, budget=budget, only=chosen, shard=parse_shard(shard))
     session = Session(plan, any_code)
 
     def tell(line: str) -> None:
@@ -89,7 +89,8 @@ def _execute(
         run.execute(session, jobs, tell=tell, patience=patience)
 
 
-def _shard(text: str) -> tuple[int, int]:
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/4` as (2, 4). Raises OptionsError."""
     from qsr.errors import OptionsError
 
     number, slash, of = text.partition("/")

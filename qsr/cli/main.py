@@ -27,6 +27,7 @@ VERBS = {
     "complexity": "complexity_verb",
     "depth": "depth_verb",
     "leaderboard": "leaderboard_verb",
+    "bibench": "bibench_verb",
     "report": "report_verb",
     "zoo": "zoo_verb",
     "info": "info_verb",

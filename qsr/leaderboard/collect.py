@@ -41,12 +41,12 @@ def collect(session: Session) -> dict[str, Any]:
         "protocol": default(board.scale).name,
         "sets": list(board.sets),
         "budget": {**budget, "batch": board.budget.batch, "lq_patch": board.budget.lq_patch},
-        "machine": _machine(),
-        "versions": _versions(),
+        "machine": machine(),
+        "versions": package_versions(),
         "hours": round(hours, 3),
         "rows": rows,
         "order": stats.order(rows, board.sets),
-        **_baseline(session),
+        **baseline_of(session),
     }
 
 
@@ -175,7 +175,7 @@ def _published(name: str | None, task: Task, w_bits: int, a_bits: int, sets: Seq
     return found
 
 
-def _baseline(session: Session) -> dict[str, Any]:
+def baseline_of(session: Session) -> dict[str, Any]:
     """Bicubic and the pictures' originals, computed once per set of pictures."""
     job = next(iter(session.jobs.values()))
     file = session.plan.out / BASELINE_FILE
@@ -189,13 +189,13 @@ def _baseline(session: Session) -> dict[str, Any]:
     return made
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     from qsr.runtime.cpu import cpu_name, isa_flags
 
     return {"cpu": cpu_name(), "isa": " ".join(isa_flags()), "cores": os.cpu_count()}
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     from qsr.archs.modelfile import versions
 
     return versions()

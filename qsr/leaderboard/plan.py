@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -119,6 +119,27 @@ def make(
     if budget is not None:
         board = board.model_copy(update={"budget": board.budget.model_copy(update={"iterations": budget})})
     out = (out or Path("experiments") / "leaderboard" / board.name).absolute()
+
+    def origin(place: int) -> str:
+        return str(tree.origin(("rows", place)))
+
+    return plan_of(board, file, out, data_root, only=only, shard=shard, origin=origin)
+
+
+def plan_of(
+    board: Leaderboard,
+    file: Path,
+    out: Path,
+    data_root: Path | None,
+    *,
+    only: Sequence[str] = (),
+    shard: tuple[int, int] = (1, 1),
+    origin: Callable[[int], str],
+) -> Plan:
+    """Resolve every row of `board`, whose option files are named relative to `file`.
+
+    origin: FILE:LINE of the row at a place of the board. Otherwise, and in what it raises, as `make`.
+    """
     train = str(_training_pictures(board.train_set, data_root))
     tasks: list[Task] = []
     problems: list[str] = []
@@ -127,8 +148,7 @@ def make(
             try:
                 tasks.append(_task(board, file, row, seed, out, train))
             except OptionsError as fault:
-                where = tree.origin(("rows", place))
-                problems += [f"{where}  row {row.row}: {line.strip()}" for line in (fault.problems or (str(fault),))]
+                problems += [f"{origin(place)}  row {row.row}: {line.strip()}" for line in (fault.problems or (str(fault),))]
     if problems:
         raise OptionsError("rows that are no experiments", where=str(file), problems=tuple(dict.fromkeys(problems)))
     return Plan(board, file, out, data_root, tuple(tasks), _choose(board, tasks, only), shard)

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -119,16 +119,16 @@ def read(path: Path) -> tuple[Leaderboard, Tree]:
     except ValidationError as fault:
         # faulty rows are left out before they are counted, so "too few" of them is no fault of its own
         errors = [error for error in fault.errors(include_url=False) if error["type"] != "too_short" or not error["input"]]
-        refuse((_retell(error) for error in errors), tree, str(path))
+        refuse((retell(error, _section) for error in errors), tree, str(path))
         raise AssertionError("a validation error without an error") from fault
     refuse(_across(board), tree, str(path))
     return board, tree
 
 
-def _retell(error: Any) -> Problem:
-    """pydantic's complaint as one about the file."""
+def retell(error: Any, section: Callable[[KeyPath], type[Section]]) -> Problem:
+    """pydantic's complaint as one about the file. section: the model that the keys below a path belong to."""
     path: KeyPath = tuple(error["loc"])
-    where = _section(path[:-1])
+    where = section(path[:-1])
     if error["type"] == "extra_forbidden":
         return Problem(path, "unknown key" + nearest(str(path[-1]), where.model_fields))
     if error["type"] == "missing":

@@ -130,10 +130,10 @@ def markdown(board: Board) -> str:
         f"{budget['fp_iterations']:,} in full precision, batches of {budget['batch']}, LR patches of {budget['lq_patch']}; "
         f"{board['hours']:.1f} hours of training; {board['made']}, qsr {board['versions']['qsr']}, "
         f"torch {board['versions']['torch']}, {board['machine']['cpu']}.",
-        _table(["", *board["sets"]], [["Bicubic", *(_bicubic(board, name) for name in board["sets"])]]),
+        table(["", *board["sets"]], [["Bicubic", *(_bicubic(board, name) for name in board["sets"])]]),
     ]
     for group, body in lines(board).items():
-        parts += [f"## {group}", _table(head(board), body), *_order(board, group)]
+        parts += [f"## {group}", table(head(board), body), *_order(board, group)]
     if told := reasons(board):
         parts.append("\n".join(f"- {line}" for line in told))
     parts.append(
@@ -158,7 +158,8 @@ def _bicubic(board: Board, name: str) -> str:
     return f"{cell['psnr_y']:.2f} / {cell['ssim_y']:.4f}" if cell else "-"
 
 
-def _table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
     rows = [columns, ["---"] + ["---:"] * (len(columns) - 1), *body]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 

@@ -166,7 +166,16 @@ def _make_network(task: Task) -> None:
         return
     from qsr.train.run import train
 
-    train(task.options, auto_resume=True)
+    if not _trained(task):
+        train(task.options, auto_resume=True)
+
+
+def _trained(task: Task) -> bool:
+    """Whether the experiment has come to its end. One that was copied names other paths, with which it could not be resumed."""
+    from qsr.archs.modelfile import LATEST, read_info
+
+    latest = task.folder / "models" / LATEST
+    return latest.is_file() and read_info(latest).iteration == task.iterations
 
 
 def main(file: str) -> None:

@@ -23,18 +23,20 @@ from qsr.spec import QuantSpec
 
 
 class ReActNet(Binarizer):
-    """Setting of activations: shift (True; False is Bi-Real). Granularity "tensor": one m for the layer.
+    """Settings of activations: shift (True; False is Bi-Real), surrogate (poly; ste: 1[|a + shift| <= 1] instead).
+    Granularity "tensor": one m for the layer. The three are the parts of the rule that BiBench suggests.
 
     shift: (1, C, 1, 1) for convolutions, (1, C) for linear layers.
     """
 
-    accepts: ClassVar[dict[str, Accepts]] = {"shift": (True, False)}
-    act_only: ClassVar[frozenset[str]] = frozenset({"shift"})
+    accepts: ClassVar[dict[str, Accepts]] = {"shift": (True, False), "surrogate": ("poly", "ste")}
+    act_only: ClassVar[frozenset[str]] = frozenset({"shift", "surrogate"})
     shift: nn.Parameter | None
 
     def __init__(self, spec: QuantSpec, role: Role, channels: int, channel_dim: int) -> None:
         super().__init__(spec, role, channels, channel_dim)
-        self.surrogate = ste if role == "weight" else poly
+        hard = role == "weight" or spec.param("surrogate", "poly") == "ste"
+        self.surrogate = ste if hard else poly
         self.shift = None
         if role == "act" and spec.param("shift", True):
             self.shift = nn.Parameter(torch.zeros((1, channels, 1, 1) if channel_dim == 1 else (1, channels)))

@@ -1,0 +1,87 @@
+"""Which cells there are, when a stored one holds, and what is stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qsr.bibench import cells as cells_of
+from qsr.bibench.cells import Cell, cells, command, finished, key, perform, read
+from qsr.bibench.rows import Network
+from qsr.errors import FormatError
+from tests.bibench.bench_drill import store_cell, work
+from tests.bibench.test_timed import stored
+
+
+def names(found: list[Cell]) -> list[str]:
+    return [cell.name for cell in found]
+
+
+def test_robust_cells_are_of_every_network_and_bicubic_and_times_of_the_first_seed(data: Path, tmp_path: Path) -> None:
+    made = work(tmp_path, data, scales=[2, 4], seeds=[0, 1], operators=[{"operator": "bnn", "families": ["cnn"], "set": {}}])
+    assert set(names(cells(made, "robust"))) == {
+        *("bicubic_x2", "bicubic_x4"),
+        *(f"{row}_x{scale}_s{seed}" for row in ("fp_cnn", "fp_other", "bnn_cnn") for scale in (2, 4) for seed in (0, 1)),
+    }
+    assert names(cells(made, "infer")) == ["bnn_cnn_x2_s0", "bnn_cnn_x4_s0"]
+    assert names(cells(made, "train")) == ["bnn_cnn_x2_s0"], "a step costs the same share at every scale"
+    timed = cells(made, "infer")[1]
+    assert timed.model.endswith("x4/rows/bnn_cnn_s0")
+    assert timed.twin.endswith("x4/rows/fp_cnn_s0")
+
+
+def test_only_those_that_were_chosen(data: Path, tmp_path: Path) -> None:
+    made = work(tmp_path, data, {"only": ("xnor_cnn",)})
+    assert names(cells(made, "robust")) == ["bicubic_x2", "fp_cnn_x2_s0", "xnor_cnn_x2_s0"]
+
+
+def test_a_cell_survives_json(data: Path, tmp_path: Path) -> None:
+    for cell in cells(work(tmp_path, data), "robust"):
+        assert Cell.from_json(json.loads(json.dumps(cell.to_json()))) == cell
+
+
+def test_a_stored_cell_holds_until_something_that_it_depends_on_changes(data: Path, tmp_path: Path) -> None:
+    made = work(tmp_path, data)
+    model = stored(made, Network("bnn", "cnn", 2, 0))
+    cell = next(one for one in cells(made, "robust") if one.name == "bnn_cnn_x2_s0")
+    assert not finished(cell)
+    store_cell(cell, {"clean": 30.0})
+    assert finished(cell)
+    changed = Cell(**{**cell.__dict__, "settings": {**cell.settings, "seed": 1}})
+    assert not finished(changed)
+    assert finished(changed, any_code=True)
+    model.write_bytes(model.read_bytes() + b" ")
+    assert not finished(cell), "another network"
+
+
+def test_the_key_knows_the_code(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = cells(work(tmp_path, data), "robust")[0]
+    before = key(cell)
+    monkeypatch.setattr(cells_of, "code_version", lambda methods, rooms: "other")
+    assert key(cell) != before
+
+
+def test_what_is_measured_is_stored_with_its_command(data: Path, tmp_path: Path) -> None:
+    made = work(tmp_path, data)
+    cell = cells(made, "robust")[0]
+    said = command(made, cell)
+    assert said.startswith(f"qsr bibench -opt {tmp_path}/bench.yml -o {tmp_path}/out")
+    assert said.endswith("--cell robust/bicubic_x2")
+    body = perform(cell, said)
+    assert finished(cell)
+    assert read(cell) == json.loads(json.dumps(body))
+    assert body["command"] == said
+    assert body["values"]["clean"] > 30
+
+
+@pytest.mark.parametrize("text", ["{", '{"format": 2, "values": {}}', "[]", '{"format": 1}'])
+def test_a_damaged_cell_is_named(text: str, data: Path, tmp_path: Path) -> None:
+    cell = cells(work(tmp_path, data), "robust")[0]
+    assert read(cell) is None
+    cell.file.parent.mkdir(parents=True)
+    cell.file.write_text(text)
+    with pytest.raises(FormatError) as caught:
+        read(cell)
+    assert str(cell.file) in str(caught.value)
