@@ -18,12 +18,12 @@ from qsr.files import write_atomic
 from qsr.leaderboard.collect import machine, package_versions
 from qsr.leaderboard.work import read_result
 
-FORMAT = 1
+FORMAT = "qsr.bibench/1"
 FILE = "bibench.json"
 
 
 def collect(run: Run) -> dict[str, Any]:
-    """The benchmark as plain JSON, format 1."""
+    """The benchmark as plain JSON of FORMAT."""
     bench, scores = run.work.bench, Scores(run)
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""`qsr report`: the page of a leaderboard, or of the frontier of quality and time."""
+"""`qsr report`: the page of a leaderboard, of a benchmark, or of the frontier of quality and time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import typer
 
 
 def command(
-    source: Path = typer.Argument(help="leaderboard.json or its folder; or a frontier.json of benchmarks/frontier.py."),
+    source: Path = typer.Argument(
+        help="leaderboard.json or bibench.json or its folder; or a frontier.json of benchmarks/frontier.py."
+    ),
     out: Path | None = typer.Option(None, "-o", "--out", help="File to write; left out: an .html beside the source."),
 ) -> None:
     """Write one self-contained HTML page: table, order, costs, curves, pictures, layers and commands."""
+    from qsr.report.bibench import is_bench, write_bench
     from qsr.report.frontier import is_frontier, write_frontier
     from qsr.report.page import write_page
 
-    written = write_frontier(source, out) if is_frontier(source) else write_page(source, out)
+    write = write_frontier if is_frontier(source) else write_bench if is_bench(source) else write_page
+    written = write(source, out)
     typer.echo(f"wrote {written} ({written.stat().st_size / 1e6:.1f} MB)")

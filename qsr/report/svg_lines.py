@@ -26,14 +26,14 @@ class Series:
     lead: bool = True
 
 
-def line_chart(series: Sequence[Series], title: str, y_label: str, *, log: bool = False) -> Markup:
+def line_chart(series: Sequence[Series], title: str, y_label: str, *, log: bool = False, x_label: str = "iteration") -> Markup:
     """The chart. Where log: values that are not above zero are left out."""
     kept = [(one, tuple(point for point in one.points if not log or point[1] > 0)) for one in series]
     points = [point for _, run in kept for point in run]
     x = svg.Scale.around((point[0] for point in points), LEFT, WIDTH - RIGHT, room=0.01)
     y = svg.Scale.around((point[1] for point in points), HEIGHT - BOTTOM, TOP, log=log)
     lines = [tag("g", _drawn(one, [(x.at(a), y.at(b)) for a, b in run]), data_series=one.key) for one, run in kept if run]
-    return svg.chart(WIDTH, HEIGHT, title, svg.axes(x, y, "iteration", y_label), *lines)
+    return svg.chart(WIDTH, HEIGHT, title, svg.axes(x, y, x_label, y_label), *lines)
 
 
 def _drawn(one: Series, points: Sequence[tuple[float, float]]) -> Markup:

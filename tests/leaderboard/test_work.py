@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def test_what_is_finished_is_not_touched(done: Path, data: Path) -> None:
     before = job.task.result_file.stat().st_mtime_ns
     do(job)
     assert job.task.result_file.stat().st_mtime_ns == before
+
+
+def test_an_experiment_that_was_moved_is_measured_again_and_not_resumed(done: Path, data: Path, tmp_path: Path) -> None:
+    """Its checkpoint names the start at its old place, which a resumed run would refuse."""
+    rows = [ROWS[1], {**ROWS[0], "ensemble": True}]
+    for name in ("fp_s0", "rlq_w2a2_s0"):
+        shutil.copytree(done / "out/rows" / name, tmp_path / "out/rows" / name)
+    do(replace(jobs(tmp_path, data, rows=rows)["rlq_w2a2_s0"], any_code=True))
+    before, after = (stored(folder / "out", "rlq_w2a2_s0") for folder in (done, tmp_path))
+    assert [one["scores"] for one in before["measures"]] == [one["scores"] for one in after["measures"]]
 
 
 def test_a_ptq_row_is_made_from_its_start_and_timed(done: Path, data: Path) -> None:

@@ -37,6 +37,19 @@ def test_gradients_of_activations(channel_dim: int, shape: tuple[int, ...]) -> N
     assert (quantizer.shift.grad.flatten() - per_channel).abs().max() < 1e-13
 
 
+def test_with_a_hard_surrogate_the_gradient_is_whole_inside_the_window() -> None:
+    hard = QuantSpec("reactnet", 1, params=(("surrogate", "ste"),))
+    quantizer = ReActNet(hard, "act", 3, 1).double()
+    with torch.no_grad():
+        quantizer.shift.fill_(0.25)
+    x, g = draw(2, 3, 4, 5), draw(2, 3, 4, 5)
+    leaf = x.clone().requires_grad_()
+    quantizer(leaf).backward(g)
+    assert torch.equal(leaf.grad, torch.where((x + 0.25).abs() <= 1, g, 0.0))
+    soft = ReActNet(ACT, "act", 3, 1).double()
+    assert torch.equal(soft(x), ReActNet(hard, "act", 3, 1).double()(x)), "the forward pass does not know it"
+
+
 def test_gradients_of_weights() -> None:
     w, g = draw(4, 3, 3, 3), draw(4, 3, 3, 3)
     leaf = w.clone().requires_grad_()
