@@ -8,7 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsr.errors import OptionsError
-from qsr.runtime.packed.ops import Add, Affine, Bilinear, Conv, FloatWeight, Image, PackedHeader, PReLU, Shuffle
+from qsr.runtime.packed.ops import (
+    Add,
+    Affine,
+    Average,
+    Bilinear,
+    Conv,
+    Depthwise,
+    FloatWeight,
+    Image,
+    PackedHeader,
+    PReLU,
+    Repeat,
+    Shuffle,
+)
 
 
 class TorchTwin:
@@ -27,7 +40,7 @@ class TorchTwin:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._ops = header.programs[0].ops
         for op in self._ops:
-            if not isinstance(op, Image | Add | Affine | Bilinear | Conv | PReLU | Shuffle):
+            if not isinstance(op, Image | Add | Affine | Average | Bilinear | Conv | Depthwise | PReLU | Repeat | Shuffle):
                 raise OptionsError(f"the torch twin has no {op.op!r}", hint="choose another engine for this network")
         self._x = torch.from_numpy(x).contiguous(memory_format=self._format)
         self._tensors = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
@@ -59,11 +72,16 @@ class TorchTwin:
             y = x[0] if op.before == 0.0 else x[0] + self._channels(op.before)
             y = functional.leaky_relu(y, op.slope) if slope is None else functional.prelu(y, slope)  # type: ignore[arg-type]
             return y if op.after == 0.0 else y + self._channels(op.after)
-        assert isinstance(op, Conv)
+        if isinstance(op, Repeat):
+            return x[0].repeat(1, op.factor, 1, 1)
+        if isinstance(op, Average):
+            return x[0].unflatten(1, (op.factor, -1)).mean(1)
+        assert isinstance(op, Conv | Depthwise)
         assert isinstance(op.weight, FloatWeight)
-        bias = self._tensors[op.bias] if isinstance(op.bias, str) else self._torch.full((op.c_out,), op.bias)
-        weight = self._tensors[op.weight.tensor]
-        return functional.conv2d(x[0], weight, bias, padding=(op.kernel[0] // 2, op.kernel[1] // 2))
+        outputs, groups = (op.c_out, 1) if isinstance(op, Conv) else (op.channels, op.channels)
+        bias = self._tensors[op.bias] if isinstance(op.bias, str) else self._torch.full((outputs,), op.bias)
+        weight = self._tensors[op.weight.tensor].view(outputs, -1, *op.kernel)
+        return functional.conv2d(x[0], weight, bias, padding=(op.kernel[0] // 2, op.kernel[1] // 2), groups=groups)
 
     def _channels(self, value: float | str) -> Any:
         return self._tensors[value].view(-1, 1, 1) if isinstance(value, str) else value

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from qsr.errors import OptionsError
 from qsr.export.acts import act_of, input_of
 from qsr.export.builder import Array, Builder, Shared, numbers
-from qsr.export.weights import weight_of
+from qsr.export.weights import depthwise_weight, weight_of
 from qsr.quant.modules import QConv2d, QLinear
-from qsr.runtime.packed.ops import Conv, Linear, SignAct, UniformAct
+from qsr.runtime.packed.ops import Conv, Depthwise, Linear, SignAct, UniformAct
 
 
 def conv(
@@ -45,6 +45,14 @@ def conv(
     return b.affine(y, f"{name}.output", by, plus) if later else y
 
 
+def depthwise(b: Builder, x: int, name: str, layer: nn.Conv2d) -> int:
+    """layer(x), one group for each channel."""
+    _check_plain(name, layer, groups=layer.in_channels)
+    weight = depthwise_weight(b.shared, name, layer)
+    bias = 0.0 if layer.bias is None else b.shared.vector(f"{name}.bias", layer.bias)
+    return b.add(Depthwise((x,), name, layer.in_channels, (int(layer.kernel_size[0]), int(layer.kernel_size[1])), weight, bias))
+
+
 def linear(shared: Shared, name: str, layer: nn.Linear, factor: float = 1.0) -> Linear:
     """layer(x) * factor, inside a Swin layer."""
     quantizer = layer.act_quant if isinstance(layer, QLinear) else None
@@ -57,9 +65,9 @@ def linear(shared: Shared, name: str, layer: nn.Linear, factor: float = 1.0) -> 
     return Linear(name, layer.in_features, layer.out_features, weight, act, bias)
 
 
-def _check_plain(name: str, layer: nn.Conv2d) -> None:
-    """Stride 1, zero padding that keeps the size, no groups: what the operation Conv is."""
+def _check_plain(name: str, layer: nn.Conv2d, groups: int = 1) -> None:
+    """Stride 1, zero padding that keeps the size, so many groups: what the operations Conv and Depthwise are."""
     same = tuple((side - 1) // 2 for side in layer.kernel_size)
-    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == "zeros"
+    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == groups and layer.padding_mode == "zeros"
     if not plain or layer.padding != same or not all(side % 2 for side in layer.kernel_size):
         raise OptionsError(f"a convolution such as {layer} cannot be packed", where=f"layer {name}", hint="see docs/format.md")

@@ -14,18 +14,25 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from qsr.archs.depth import depths, find_stack, order_frozen, set_depth
+from qsr.archs.mixer import Mixer
 from qsr.archs.modelfile import ModelInfo
 from qsr.archs.srresnet import EdsrLayout, MsrLayout
 from qsr.archs.swinir import SwinIR
 from qsr.errors import OptionsError
 from qsr.export.builder import Array, Builder, Shared
 from qsr.export.describe import described, provenance, receptive_field, sees_all
+from qsr.export.mixer import mixer
 from qsr.export.srresnet import edsr, msr
 from qsr.export.swinir import swinir
 from qsr.options import from_json
 from qsr.runtime.packed.ops import PackedHeader, Program
 
-NETWORKS: dict[type[nn.Module], Callable[[Builder, Any], int]] = {EdsrLayout: edsr, MsrLayout: msr, SwinIR: swinir}
+NETWORKS: dict[type[nn.Module], Callable[[Builder, Any], int]] = {
+    EdsrLayout: edsr,
+    MsrLayout: msr,
+    SwinIR: swinir,
+    Mixer: mixer,
+}
 BODIES = ("body.", "layers.")
 Precision = Literal["fp32", "fp16"]
 Tail = Literal["fp32", "fp16", "int8", "w4a8", "w4a4"]

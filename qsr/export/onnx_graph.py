@@ -23,12 +23,14 @@ from qsr.errors import OptionsError
 from qsr.export.onnx_builder import Builder
 from qsr.export.onnx_swin import Windows, swin
 from qsr.export.onnx_values import layer_input, quantized, weight
-from qsr.runtime.packed.codes import Tensors, vector
+from qsr.runtime.packed.codes import Tensors, dense, vector
 from qsr.runtime.packed.ops import (
     Add,
     Affine,
+    Average,
     Bilinear,
     Conv,
+    Depthwise,
     Image,
     Norm,
     Op,
@@ -36,6 +38,7 @@ from qsr.runtime.packed.ops import (
     PReLU,
     Program,
     Quantize,
+    Repeat,
     Shuffle,
     SignAct,
     Swin,
@@ -123,8 +126,15 @@ def _pixelwise(graph: Builder, x: list[str], op: Op, tensors: Tensors) -> str:
     if isinstance(op, Bilinear):
         factors = graph.constant(np.array([1, 1, op.factor, op.factor], np.float32))
         return graph("Resize", x[0], "", factors, mode="linear", coordinate_transformation_mode="half_pixel")
+    if isinstance(op, Repeat):
+        return graph("Concat", *x * op.factor, axis=1)
+    if isinstance(op, Average):
+        first = graph("Split", x[0], outputs=op.factor, axis=1, num_outputs=op.factor)
+        return graph("Mean", first, *(f"{first}_{part}" for part in range(1, op.factor)))
     if isinstance(op, Quantize):
         return quantized(graph, x[0], op.act, tensors, axes=(1, 2, 3))
+    if isinstance(op, Depthwise):
+        return _depthwise(graph, x[0], op, tensors)
     assert isinstance(op, Conv)
     return _conv(graph, x[0], op, tensors)
 
@@ -140,6 +150,12 @@ def _conv(graph: Builder, x: str, op: Conv, tensors: Tensors) -> str:
     size = graph("ReduceMean", graph("Abs", x), graph.constant([1]), keepdims=1)
     box = graph("AveragePool", size, kernel_shape=list(op.kernel), pads=pads, count_include_pad=1)
     return graph("Add", graph("Mul", sums, box), graph.constant(bias.reshape(-1, 1, 1)))
+
+
+def _depthwise(graph: Builder, x: str, op: Depthwise, tensors: Tensors) -> str:
+    w = graph.constant(dense(op, tensors).reshape(op.channels, 1, *op.kernel), op.name + ".weight")
+    bias = graph.constant(vector(op.bias, op.channels, tensors))
+    return graph("Conv", x, w, bias, name=op.name, group=op.channels, pads=[op.kernel[0] // 2, op.kernel[1] // 2] * 2)
 
 
 def _channels(graph: Builder, value: float | str, tensors: Tensors) -> str:

@@ -10,7 +10,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qsr.runtime.packed.codes import code_count, weight_shape
-from qsr.runtime.packed.ops import Conv, FloatWeight, Linear, Op, Operands, PackedHeader, SignWeight, Swin, UniformWeight
+from qsr.runtime.packed.ops import (
+    Conv,
+    Depthwise,
+    FloatWeight,
+    Linear,
+    Op,
+    Operands,
+    PackedHeader,
+    SignWeight,
+    Swin,
+    UniformWeight,
+)
 
 Array = NDArray[Any]
 
@@ -98,9 +109,9 @@ def sizes(header: PackedHeader, tensors: Mapping[str, Array], file: int) -> Size
     )
 
 
-def layers(op: Op) -> Iterator[Conv | Linear]:
+def layers(op: Op) -> Iterator[Conv | Depthwise | Linear]:
     """The convolution, or the layers of Swin."""
-    if isinstance(op, Conv):
+    if isinstance(op, Conv | Depthwise):
         yield op
     elif isinstance(op, Swin):
         yield from (op.qkv, op.proj, op.fc1, op.fc2)

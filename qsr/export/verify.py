@@ -31,7 +31,7 @@ from qsr.runtime.executor import bits_of
 from qsr.runtime.interpreter_layers import Layer
 from qsr.runtime.model import Model, load
 from qsr.runtime.packed.codes import weight_codes
-from qsr.runtime.packed.ops import Conv, FloatWeight, Linear
+from qsr.runtime.packed.ops import Conv, Depthwise, FloatWeight, Linear
 
 LAYER_SIDE = 32  # of what the layers see
 PICTURE_SIDE, SMALL_SIDE = 256, 128  # of what is upscaled of each picture; the small one where it is slow
@@ -156,10 +156,10 @@ def _check_layers(network: nn.Module, lowered: Lowered, x: Tensor) -> tuple[Laye
 
 
 def _check_layer(
-    layer: Conv | Linear, module: nn.Module, tensors: Mapping[str, Array], seen: tuple[Array, Array] | None
+    layer: Conv | Depthwise | Linear, module: nn.Module, tensors: Mapping[str, Array], seen: tuple[Array, Array] | None
 ) -> LayerCheck | None:
     """seen: what the layer reads in torch, channels last, and torch's integer sums (..., planes * c_out)."""
-    if layer.act is None and isinstance(layer.weight, FloatWeight):
+    if isinstance(layer, Depthwise) or (layer.act is None and isinstance(layer.weight, FloatWeight)):
         return None
     equal, sums, different = None, 0, 0
     turned = np.ones(1, np.int32)

@@ -30,6 +30,13 @@ def weight_of(shared: Shared, name: str, layer: nn.Module, factor: Array) -> Wei
     return _signs(shared, name, codes, factor) if isinstance(codes, SignCodes) else _uniform(shared, name, codes, factor)
 
 
+def depthwise_weight(shared: Shared, name: str, layer: nn.Conv2d) -> FloatWeight:
+    """The weight of a depthwise convolution, (C, kh, kw). OptionsError where it is quantized."""
+    if isinstance(layer, QConv2d):
+        raise OptionsError("a depthwise convolution is packed in full precision only", where=f"layer {name}")
+    return _floats(shared, name, layer, np.array(1.0), (layer.out_channels, *layer.kernel_size))
+
+
 def is_odd(codes: Codes) -> bool:
     """Whether levels are the odd multiples of half a step (DoReFa). OptionsError for any other offset."""
     if codes.offset is None:
@@ -63,7 +70,8 @@ def _signs(shared: Shared, name: str, codes: SignCodes, factor: Array) -> SignWe
     return SignWeight(stream, tuple(shared.vector(own, row) for own, row in zip(names, scale, strict=True)))
 
 
-def _floats(shared: Shared, name: str, layer: nn.Module, factor: Array) -> FloatWeight:
+def _floats(shared: Shared, name: str, layer: nn.Module, factor: Array, shape: tuple[int, ...] | None = None) -> FloatWeight:
+    """shape: of the tensor in the file; None: the weight's own."""
     weight = numbers(layer.weight)
     by = factor.reshape(-1, *(1,) * (weight.ndim - 1)) if factor.ndim else factor
     stored = (weight * by).astype(np.float32)
@@ -71,4 +79,4 @@ def _floats(shared: Shared, name: str, layer: nn.Module, factor: Array) -> Float
         stored = stored.astype(np.float16)
         own = np.divide(stored, by, out=weight.copy(), where=np.broadcast_to(by != 0, weight.shape))
         shared.rounded[name] = torch.from_numpy(own.astype(np.float32))
-    return FloatWeight(shared.keep(f"{name}.weight", stored))
+    return FloatWeight(shared.keep(f"{name}.weight", stored if shape is None else stored.reshape(shape)))

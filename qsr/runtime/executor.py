@@ -19,7 +19,7 @@ from qsr.runtime.packed.ops import Act, FloatWeight, SignAct, SignWeight, Weight
 class LayerKernel:
     """Who computes one layer.
 
-    name: of the layer. op: conv, swin, linear, ... bits: `w2a2`, see `bits_of`. kernel: the function that runs.
+    name: of the layer. op: conv, depthwise, linear. bits: `w2a2`, see `bits_of`. kernel: the function that runs.
     isa: the instructions that it uses, `portable` where none are asked for.
     """
 

@@ -9,6 +9,7 @@ written to be read. Integer sums are exact (interpreter_layers.py), and codes ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,14 +18,16 @@ from numpy.typing import NDArray
 
 from qsr.runtime.executor import LayerKernel, bits_of
 from qsr.runtime.interpreter_layers import Layer, quantize
-from qsr.runtime.interpreter_maths import bilinear, norm, prelu, shuffle
+from qsr.runtime.interpreter_maths import averaged, bilinear, depthwise, norm, prelu, repeated, shuffle
 from qsr.runtime.interpreter_swin import SwinLayer
-from qsr.runtime.packed.codes import Tensors, vector
+from qsr.runtime.packed.codes import Tensors, dense, vector
 from qsr.runtime.packed.ops import (
     Add,
     Affine,
+    Average,
     Bilinear,
     Conv,
+    Depthwise,
     Image,
     Linear,
     Norm,
@@ -33,6 +36,7 @@ from qsr.runtime.packed.ops import (
     PReLU,
     Program,
     Quantize,
+    Repeat,
     Shuffle,
     Swin,
 )
@@ -99,6 +103,12 @@ class Interpreter:
             return x + inputs[1]
         if isinstance(op, Shuffle):
             return shuffle(x, op.factor)
+        if isinstance(op, Depthwise):
+            return depthwise(x, dense(op, self._tensors), self._vector(op.bias, channels))
+        if isinstance(op, Repeat):
+            return repeated(x, op.factor)
+        if isinstance(op, Average):
+            return averaged(x, op.factor)
         if isinstance(op, Bilinear):
             return bilinear(x, op.factor)
         if isinstance(op, Norm):
@@ -112,8 +122,11 @@ class Interpreter:
     def kernels(self) -> list[LayerKernel]:
         """Layers of Swin are listed one by one."""
         rows = []
-        for layer in self._layers.values():
-            inner = [layer] if isinstance(layer, Layer) else list(layer.layers.values())
+        for number, op in enumerate(self._program.ops):
+            if isinstance(op, Depthwise):
+                rows.append(LayerKernel(op.name, op.op, bits_of(op.weight, None), "numpy", "portable"))
+            layer = self._layers.get(number)
+            inner = [] if layer is None else [layer] if isinstance(layer, Layer) else list(layer.layers.values())
             for part in inner:
                 kind = "conv" if isinstance(part.op, Conv) else "linear"
                 rows.append(LayerKernel(part.op.name, kind, bits_of(part.op.weight, part.op.act), "numpy", "portable"))
@@ -126,6 +139,9 @@ class Interpreter:
         for number, op in enumerate(self._program.ops):
             factor, layer = self._values[number].factor, self._layers.get(number)
             own = 4 * sizes[number] if layer is None else layer.scratch(factor * height, factor * width)
+            if isinstance(op, Depthwise):  # the padded map
+                tall, wide = factor * height + op.kernel[0] - 1, factor * width + op.kernel[1] - 1
+                own += 4 * op.channels * (tall * wide + math.prod(op.kernel))
             most = max(most, alive + own)
             alive += sizes[number] - sum(sizes[source] for source in set(_inputs(op)) if self._last_use[source] == number)
         return most + 3 * sizes[-1]

@@ -23,6 +23,33 @@ def shuffle(x: Floats, factor: int) -> Floats:
     return np.ascontiguousarray(grid.transpose(0, 3, 1, 4, 2)).reshape(h * factor, w * factor, c)
 
 
+def repeated(x: Floats, factor: int) -> Floats:
+    """(h, w, c) -> (h, w, f c): the channels f times side by side."""
+    return np.tile(x, factor)
+
+
+def averaged(x: Floats, factor: int) -> Floats:
+    """(h, w, f c) -> (h, w, c): the f parts of the channels added in their order, over f."""
+    h, w, channels = x.shape
+    parts = x.reshape(h, w, factor, channels // factor)
+    total = parts[:, :, 0]
+    for part in range(1, factor):
+        total = total + parts[:, :, part]
+    result: Floats = total / np.float32(factor)
+    return result
+
+
+def depthwise(x: Floats, weight: Floats, bias: Floats) -> Floats:
+    """x (h, w, c), weight (c, kh, kw), bias (c,) -> (h, w, c), zeros around. Taps are added in their order: no tile matters."""
+    (h, w, _), (kh, kw) = x.shape, weight.shape[1:]
+    padded = np.pad(x, ((kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
+    total = np.zeros_like(x)
+    for u in range(kh):
+        for v in range(kw):
+            total += padded[u : u + h, v : v + w] * weight[:, u, v]
+    return total + bias
+
+
 def bilinear(x: Floats, factor: int) -> Floats:
     """(h, w, c) -> (f h, f w, c): half-pixel centres, the border repeated."""
     return _enlarge(_enlarge(x, factor, 0), factor, 1)

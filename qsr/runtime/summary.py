@@ -9,7 +9,7 @@ from typing import Any
 from qsr.runtime.executor import LayerKernel, bits_of
 from qsr.runtime.model import Model
 from qsr.runtime.packed.codes import Tensors, weight_shape
-from qsr.runtime.packed.ops import Conv, Linear, PackedHeader, Program, Swin
+from qsr.runtime.packed.ops import Conv, Depthwise, Linear, PackedHeader, Program, Swin
 from qsr.runtime.packed.text import FORMAT
 
 
@@ -33,16 +33,16 @@ def layer_rows(program: Program, tensors: Tensors, kernels: list[LayerKernel]) -
     for layer in layers(program):
         kernel = by_name.get(layer.name, LayerKernel(layer.name, "", "", "-", "-"))
         size = tensors[layer.weight.tensor].nbytes
-        kind = "conv" if isinstance(layer, Conv) else "linear"
+        kind = "linear" if isinstance(layer, Linear) else layer.op
         bits = bits_of(layer.weight, layer.act)
         rows.append(LayerRow(layer.name, kind, weight_shape(layer), bits, size, kernel.kernel, kernel.isa))
     return rows
 
 
-def layers(program: Program) -> Iterator[Conv | Linear]:
+def layers(program: Program) -> Iterator[Conv | Depthwise | Linear]:
     """Every layer with a weight, those inside Swin too."""
     for op in program.ops:
-        if isinstance(op, Conv):
+        if isinstance(op, Conv | Depthwise):
             yield op
         elif isinstance(op, Swin):
             yield from (op.qkv, op.proj, op.fc1, op.fc2)

@@ -9,13 +9,13 @@ from qsr.bench.torch_twin import TorchTwin
 from qsr.bench.twin import fp32
 from qsr.errors import OptionsError
 from qsr.runtime.interpreter import Interpreter
-from tests.runtime.packed.build import conv_net, swin_net
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("layout", ["edsr", "msr"])
+@pytest.mark.parametrize("layout", ["edsr", "msr", "mixer"])
 def test_it_is_the_interpreters_picture(layout: str, channels_last: bool):
-    header, tensors = conv_net("w1a1", features=8, blocks=2, layout=layout)
+    header, tensors = mixer_net("w1a1") if layout == "mixer" else conv_net("w1a1", features=8, blocks=2, layout=layout)
     twin, kept = fp32(header, tensors, header.programs[0])
     picture = np.random.default_rng(0).random((7, 9, 3), np.float32)
     found = TorchTwin(twin, kept, np.ascontiguousarray(picture.transpose(2, 0, 1)[None]), 1, channels_last)()

@@ -50,6 +50,15 @@ def test_quantized_srresnet_in_tiles_is_bit_equal(ready, layout, scale):
     )
 
 
+@pytest.mark.drill("M2")
+@pytest.mark.parametrize("block", ["residual", "unit"])
+def test_quantized_mixers_in_tiles_are_bit_equal(ready, block):
+    network_g = {"type": "Mixer", "num_feat": 8, "num_block": 2, "block": block}
+    network = ready(quant={"method": "rlq", "w_bits": 2, "a_bits": 2}, network_g=network_g)
+    lr = smooth(45, 58)
+    assert np.array_equal(Upscaler(network, tile=29)(lr), Upscaler(network, tile=None)(lr))
+
+
 @pytest.mark.drill("M3")
 @pytest.mark.parametrize("quant", [None, {"method": "rlq", "w_bits": 4, "a_bits": 4}])
 @pytest.mark.parametrize("size", SIZES)

@@ -22,6 +22,8 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "unit": {"type": "MSRResNet", "num_feat": 8, "num_block": 2, "block": "unit"},
     "e2fif": {"type": "SRResNet", "num_feat": 6, "num_block": 2, "block": "e2fif"},
     "msr": {"type": "MSRResNet", "num_feat": 4, "num_block": 2},
+    "mixer": {"type": "Mixer", "num_feat": 8, "num_block": 2},
+    "mixer_unit": {"type": "Mixer", "num_feat": 8, "num_block": 2, "block": "unit"},
     "swinir": {"type": "SwinIR", "depths": [2, 2], "num_heads": [2, 2], "embed_dim": 8, "window_size": 4},
 }
 METRICS = {"results": {"Set5": {"psnr_y": 30.5}}, "best": {"iteration": 7, "protocol": "sr-y-crop2-uint8"}}
@@ -72,7 +74,7 @@ def _disturb(network: nn.Module) -> None:
             parameter.normal_(0.2, 0.1)
         elif ".norm" in name and name.endswith("weight"):
             parameter.normal_(0.8, 0.5)  # some channels turned around
-        elif "conv" in name and name.endswith("weight"):
+        elif ("conv" in name or ".dw." in name) and name.endswith("weight"):
             parameter.normal_(0, 0.1)  # MSRResNet's own start is so small that a forgotten branch would not show
     for name, buffer in network.named_buffers():
         if name.endswith("gain"):

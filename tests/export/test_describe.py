@@ -28,6 +28,10 @@ def test_network_in_plain_words(trained) -> None:
         "floats": "fp32",
         "tail": "fp32",
     }
+    network, info = trained("mixer_unit", {"w_bits": 2, "a_bits": 4})
+    told = lower(network, info).header.network
+    assert (told["type"], told["features"], told["blocks"], told["expansion"]) == ("Mixer", 8, 2, 2)
+    assert (told["block"], told["method"], told["w_bits"]) == ("unit", "rlq", 2)
     network, info = trained("swinir", None)
     told = lower(network, info).header.network
     assert (told["type"], told["features"], told["layers_per_block"], told["method"]) == ("SwinIR", 8, 2, None)

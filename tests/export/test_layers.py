@@ -9,7 +9,7 @@ from torch import nn
 
 from qsr.errors import OptionsError
 from qsr.export.builder import Builder, Shared
-from qsr.export.layers import conv, linear
+from qsr.export.layers import conv, depthwise, linear
 from qsr.quant import QConv2d, QLinear
 from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.packed.ops import Affine, Conv, PackedHeader
@@ -64,6 +64,30 @@ def test_what_codes_cannot_hold_is_an_operation_behind() -> None:
     with torch.no_grad():
         y = layer(torch.from_numpy(picture).permute(2, 0, 1)[None]) * -1.5 + 0.25
     np.testing.assert_allclose(run(b, picture), y[0].permute(1, 2, 0).numpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_depthwise(kernel: tuple[int, int], bias: bool) -> None:
+    layer, b = nn.Conv2d(3, 3, kernel, padding=(kernel[0] // 2, kernel[1] // 2), groups=3, bias=bias), builder()
+    depthwise(b, 0, "dw", layer)
+    picture = np.random.default_rng(0).random((6, 5, 3), np.float32)
+    with torch.no_grad():
+        y = layer(torch.from_numpy(picture).permute(2, 0, 1)[None])
+    np.testing.assert_allclose(run(b, picture), y[0].permute(1, 2, 0).numpy(), atol=2e-6)
+    assert b.shared.tensors["dw.weight"].shape == (3, *kernel)
+
+
+def test_a_quantized_depthwise_convolution_is_refused() -> None:
+    layer = QConv2d.from_float(nn.Conv2d(3, 3, 3, padding=1, groups=3), RLQ, RLQ)
+    with pytest.raises(OptionsError, match="layer dw: a depthwise convolution is packed in full precision only"):
+        depthwise(builder(), 0, "dw", layer)
+
+
+@pytest.mark.parametrize("settings", [{"groups": 1}, {"groups": 2}, {"stride": 2, "groups": 4}, {"padding": 0, "groups": 4}])
+def test_other_depthwise_convolutions_are_refused(settings) -> None:
+    with pytest.raises(OptionsError, match="cannot be packed"):
+        depthwise(builder(), 0, "dw", nn.Conv2d(4, 4, 3, **({"padding": 1} | settings)))
 
 
 def test_without_a_bias() -> None:

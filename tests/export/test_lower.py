@@ -17,7 +17,7 @@ from qsr.runtime.packed.container import from_bytes, to_bytes
 from qsr.runtime.packed.ops import Affine, Conv, FloatWeight, PReLU, Quantize, Swin
 from qsr.spec import METHODS
 
-BACKBONES = ("srresnet", "unit", "e2fif", "swinir")
+BACKBONES = ("srresnet", "unit", "e2fif", "mixer", "mixer_unit", "swinir")
 TOLERANCE = 1e-5  # of the range of the output; a forgotten term is a thousand times that
 CLOSE, FLIPPED = 0.4, 0.01  # rounding may move a code or two by one, which shows a little in what lies around it
 

@@ -11,7 +11,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from qsr.export.onnx_builder import OPSET  # noqa: E402
 from qsr.export.onnx_graph import integer_layers, to_onnx  # noqa: E402
 from qsr.runtime.interpreter import Interpreter  # noqa: E402
-from tests.runtime.packed.build import conv_net, swin_net  # noqa: E402
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net  # noqa: E402
 
 CONVOLUTIONAL = ("fp", "w2a2", "w3a3", "w4a4", "w8a8", "w2a4", "w1a1", "w1a1x2")
 
@@ -38,6 +38,17 @@ def test_convolutional_networks_agree_with_the_interpreter_at_any_size(method: s
     for size in ((1, 1), (9, 7), (16, 5)):
         x = picture(*size)
         assert np.abs(run(model, x) - ours.run(x)).max() < 2e-6, size
+
+
+@pytest.mark.parametrize("expansion", [2, 3])
+@pytest.mark.parametrize("method", ["fp", "fp16", "w4a4", "w8a8", "w1a1", "w1a1x2"])
+def test_mixers_agree_with_the_interpreter_at_any_size(method: str, expansion: int):
+    header, tensors = mixer_net(method, expansion=expansion, kernel=(3, 5))
+    model = to_onnx(header, tensors)
+    ours = Interpreter(header, tensors, header.programs[0])
+    for size in ((1, 1), (9, 7)):
+        x = picture(*size)
+        assert np.abs(run(model, x) - ours.run(x)).max() < 5e-6, size
 
 
 @pytest.mark.parametrize("method", ["fp", "w4a4", "w1a1"])

@@ -41,6 +41,18 @@ def test_planes_are_bits(trained, method: str, planes: int) -> None:
     assert found.papers == found.codes + found.full_precision
 
 
+def test_depthwise_weights_are_full_precision(trained) -> None:
+    network, info = trained("mixer_unit", {"method": "bnn", "w_bits": 1, "a_bits": 1})
+    found = measured(lower(network, info))
+    folded = ("quant", "gamma")  # what RPReLU adds first is part of the biases
+    params = sum(p.numel() for name, p in network.named_parameters() if not any(part in name for part in folded))
+    weights, biases = 2 * 2 * 8 * 16, 2 * (16 + 8)  # two blocks of 8 -> 16 -> 8
+    assert found.codes == weights // 8
+    assert found.biases == 4 * biases
+    assert found.float_weights == 4 * params
+    assert found.full_precision == 4 * (params - weights - biases)
+
+
 def test_half_floats_are_half_in_the_file_and_whole_in_the_papers(trained) -> None:
     network, info = trained("msr", None)
     whole, half = measured(lower(network, info)), measured(lower(network, info, floats="fp16"))

@@ -32,7 +32,7 @@ def pictures(lr: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.drill("K8")
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("backbone", ["srresnet", "unit", "swinir"])
+@pytest.mark.parametrize("backbone", ["srresnet", "unit", "mixer", "mixer_unit", "swinir"])
 def test_every_method_passes(trained, pictures, tmp_path: Path, backbone: str, method: str) -> None:
     bits = METHODS[method].w_bits[0]
     network, info = trained(backbone, {"method": method, "w_bits": bits, "a_bits": bits})

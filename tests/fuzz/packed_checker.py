@@ -118,9 +118,12 @@ OPS: dict[str, dict[str, Any]] = {
     "image": {"channels": between(3, 3)},
     "affine": {"inputs": ONE, "scale": VECTOR, "offset": VECTOR},
     "conv": {"inputs": ONE, "kernel": numbers(2, 15), **LINEAR},
+    "depthwise": {"inputs": ONE, "name": NAME, "channels": CHANNELS, "kernel": numbers(2, 15), "weight": free, "bias": VECTOR},
     "prelu": {"inputs": ONE, "slope": VECTOR, "before": VECTOR, "after": VECTOR},
     "add": {"inputs": numbers(2, 2048)},
     "shuffle": {"inputs": ONE, "factor": FACTOR},
+    "repeat": {"inputs": ONE, "factor": FACTOR},
+    "average": {"inputs": ONE, "factor": FACTOR},
     "bilinear": {"inputs": ONE, "factor": FACTOR},
     "norm": {"inputs": ONE, "weight": NAME, "bias": NAME, "eps": float},
     "quantize": {"inputs": ONE, "act": free},
@@ -242,6 +245,21 @@ class Network:
         need(kh % 2 == 1 and kw % 2 == 1 and op["c_in"] == x[0], at)
         count = self.layer(op, at, (op["c_out"], op["c_in"], kh, kw), WHOLE | {"spatial": False})
         return (op["c_out"], x[1]), count, max(kh, kw) // 2 / x[1]
+
+    def depthwise(self, op: Any, at: str, x: tuple[int, int]) -> Any:
+        kh, kw = op["kernel"]
+        need(kh % 2 == 1 and kw % 2 == 1 and op["channels"] == x[0], at)
+        weight = keys(op["weight"], f"{at}.weight", kind=one_of("float"), tensor=NAME)
+        self.tensor(weight["tensor"], at, ("F32", "F16"), (x[0], kh, kw))
+        self.vectors(op, at, x[0], "bias")
+        return x, x[0] * kh * kw, max(kh, kw) // 2 / x[1]
+
+    def repeat(self, op: Any, at: str, x: tuple[int, int]) -> Any:
+        return (x[0] * op["factor"], x[1]), 0, 0
+
+    def average(self, op: Any, at: str, x: tuple[int, int]) -> Any:
+        need(x[0] % op["factor"] == 0, at)
+        return (x[0] // op["factor"], x[1]), 0, 0
 
     def swin(self, op: Any, at: str, x: tuple[int, int]) -> Any:
         c, window, heads = op["channels"], op["window"], op["heads"]

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from qsr.runtime.packed.container import to_bytes
-from tests.runtime.packed.build import METHODS, conv_net, swin_net
+from tests.runtime.packed.build import METHODS, conv_net, mixer_net, swin_net
 
 METHOD_LETTERS = ("w4a4o", "w2a2ns", "w4a4f", "w1a1m", "w1a1p", "w1a1c", "w4a8w", "w1a1x4")
 VALUES = (
@@ -37,6 +37,9 @@ def seeds() -> tuple[bytes, ...]:
         layout = "edsr" if number % 2 else "msr"
         made.append(to_bytes(*conv_net(method, features=3, blocks=1, scale=2 + number % 3, layout=layout, seed=number)))
         made.append(to_bytes(*swin_net(method, features=4, layers=1 + number % 2, window=2, seed=number)))
+    for number, method in enumerate(("fp", "fp16", "w1a1", "w1a1x2m", "w1a1c", "w2a2", "w4a4f", "w8a8")):
+        expansion, kernel = 2 + number % 2, ((3, 3), (1, 5), (7, 3))[number % 3]
+        made.append(to_bytes(*mixer_net(method, 3, 1, expansion, 2 + number % 3, number, number % 2 == 0, kernel)))
     for window in (1, 16, 17, 32):
         made.append(to_bytes(*swin_net("w2a2", features=2, layers=2, heads=1, window=window)))
     header, tensors = conv_net("w2a2", features=3, blocks=1)

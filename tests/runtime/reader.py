@@ -13,16 +13,14 @@ erf = np.vectorize(math.erf, otypes=[np.float64])
 
 class Network:
     def __init__(self, content: bytes) -> None:
-        (length,) = struct.unpack("<Q", content[:8])
-        table = json.loads(content[8 : 8 + length])
+        begin = 8 + struct.unpack("<Q", content[:8])[0]
+        table = json.loads(content[8:begin])
         self.head = json.loads(table.pop("__metadata__")["qsr"])
         if self.head["format"] != "qsr.packed/1":
             raise ValueError(f"version {self.head['format']}")
         kinds = {"U8": "u1", "F16": "<f2", "F32": "<f4"}
-        self.tensors = {}
-        for name, entry in table.items():
-            begin, end = (8 + length + offset for offset in entry["data_offsets"])
-            self.tensors[name] = np.frombuffer(content[begin:end], kinds[entry["dtype"]]).reshape(entry["shape"])
+        read = {k: np.frombuffer(content[begin:][slice(*e["data_offsets"])], kinds[e["dtype"]]) for k, e in table.items()}
+        self.tensors = {name: values.reshape(table[name]["shape"]) for name, values in read.items()}
 
     def upscale(self, picture: np.ndarray, program: int = 0) -> np.ndarray:
         """(h, w, 3) uint8 -> (s h, s w, 3) float32, before it is clipped."""
@@ -42,11 +40,10 @@ class Network:
         stream, along = self.tensors[spec["tensor"]], (-1, *[1] * (len(shape) - 1))
         if spec["kind"] == "float":
             return stream.astype(np.float32)
-        bits = np.unpackbits(stream, bitorder="little")
+        bits, b = np.unpackbits(stream, bitorder="little"), spec.get("bits")
         if spec["kind"] == "sign":
             planes = 1 - 2.0 * bits[: len(spec["scale"]) * math.prod(shape)].reshape(-1, *shape)
             return sum(plane * np.reshape(self.number(s), along) for plane, s in zip(planes, spec["scale"]))
-        b = spec["bits"]
         u = bits[: math.prod(shape) * b].reshape(-1, b) @ (1 << np.arange(b))
         q = 2 * u - (2**b - 1) if spec["odd"] else u - 2**b * (u >= 2 ** (b - 1))
         return q.reshape(shape) * np.reshape(self.number(spec["scale"]), along)
@@ -56,8 +53,7 @@ class Network:
         if spec is None:
             return x
         if spec["kind"] == "elastic":
-            step = np.reshape(self.number(spec["step"]), (-1, 1, 1))
-            return step * (x >= step / 2)
+            return (step := np.reshape(self.number(spec["step"]), (-1, 1, 1))) * (x >= step / 2)
         t = x + self.number(spec["shift"])
         if spec["kind"] == "uniform":
             top = 2 ** (spec["bits"] - spec["signed"]) - 1
@@ -72,9 +68,8 @@ class Network:
         return x * self.number(op["scale"]) + self.number(op["offset"])
 
     def correlate(self, x, w):
-        kh, kw = w.shape[2:]
+        (kh, kw), (h, wide) = w.shape[2:], x.shape[:2]
         padded = np.pad(x, ((kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
-        h, wide = x.shape[:2]
         return sum(padded[u : u + h, v : v + wide] @ w[:, :, u, v].T for u in range(kh) for v in range(kw))
 
     def conv(self, op, x):
@@ -83,6 +78,16 @@ class Network:
             box = np.full((1, 1, *op["kernel"]), 1 / math.prod(op["kernel"]))
             y = y * self.correlate(np.abs(x).mean(2, keepdims=True), box)
         return (y + self.number(op["bias"])).astype(np.float32)
+
+    def depthwise(self, op, x):
+        w = self.tensors[op["weight"]["tensor"]].astype(np.float32)
+        return (self.correlate(x, np.eye(len(w))[:, :, None, None] * w[:, None]) + self.number(op["bias"])).astype(np.float32)
+
+    def repeat(self, op, x):
+        return np.tile(x, op["factor"])
+
+    def average(self, op, x):
+        return x.reshape(*x.shape[:2], op["factor"], -1).mean(2)
 
     def prelu(self, op, x):
         t = x + self.number(op["before"])

@@ -10,11 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from qsr.archs.srresnet import DIV2K_MEAN, EdsrLayout, MsrLayout
+from qsr.archs.mixer import Mixer
+from qsr.archs.srresnet import DIV2K_MEAN, BlockSettings, EdsrLayout, MsrLayout
 from qsr.runtime.interpreter import Interpreter, to_bytes
 from qsr.runtime.packed.check import check
 from qsr.runtime.packed.ops import Affine, Conv, Linear, Program, Quantize, SignAct, UniformAct
-from tests.runtime.packed.build import Builder, conv_net, swin_net
+from tests.runtime.packed.build import Builder, conv_net, mixer_net, swin_net
 
 SEED = 21
 
@@ -50,6 +51,24 @@ def test_full_precision_networks_are_those_of_torch(layout: str, scale: int) -> 
     assert np.allclose(found, expected, rtol=0, atol=3e-6)
 
 
+@pytest.mark.parametrize(("unit", "expansion"), [(False, 2), (True, 2), (True, 3)])
+def test_full_precision_mixers_are_those_of_torch(unit: bool, expansion: int) -> None:
+    header, tensors = mixer_net("fp", 6, 2, expansion, 3, SEED, unit)
+    network = Mixer(6, 2, expansion, 3, BlockSettings("unit" if unit else "residual"))
+    names = {"before": "gamma", "after": "zeta"}
+    state = {}
+    for name, value in tensors.items():
+        owner, _, leaf = name.rpartition(".")
+        made = torch.from_numpy(value)
+        made = made[:, None] if name.endswith("dw.weight") else made.view(1, -1, 1, 1) if leaf in names else made
+        state[f"{owner}.{names.get(leaf, leaf)}"] = made
+    network.load_state_dict(state)
+    x = picture(6, 5)
+    with torch.no_grad():
+        expected = network.eval()(torch.from_numpy(x).permute(2, 0, 1)[None].float() / 255)[0].permute(1, 2, 0).numpy()
+    assert np.allclose(interpreter((header, tensors)).run(x), expected, rtol=0, atol=3e-6)
+
+
 def test_a_trace_sees_every_operation_and_the_inner_layers() -> None:
     header, tensors = swin_net("w4a4", features=8, layers=1)
     seen = []
@@ -74,7 +93,16 @@ def test_planes_have_sums_of_their_own() -> None:
     assert found[3].shape == (3, 3, 16)
 
 
-@pytest.mark.parametrize("net", [conv_net("w2a2", 16, 2), conv_net("w1a1x3m", 16, 1, 4), conv_net("fp", 8, 1, 3, "msr")])
+@pytest.mark.parametrize(
+    "net",
+    [
+        conv_net("w2a2", 16, 2),
+        conv_net("w1a1x3m", 16, 1, 4),
+        conv_net("fp", 8, 1, 3, "msr"),
+        mixer_net("fp", 8, 1, kernel=(15, 15)),
+        mixer_net("w1a1", expansion=3),
+    ],
+)
 @pytest.mark.parametrize("size", [(1, 1), (40, 30), (3, 200)])
 def test_memory_is_an_upper_bound(net, size: tuple[int, int]) -> None:
     run = interpreter(net)

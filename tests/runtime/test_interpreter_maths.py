@@ -42,6 +42,31 @@ def test_bilinear_does_not_depend_on_where_a_tile_begins() -> None:
     assert np.array_equal(whole[3 * 17 : 3 * 29, 3 * 6 : 3 * 19], tile[3:-3, 3:-3])
 
 
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (1, 5), (7, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (9, 7)])
+def test_depthwise(kernel: tuple[int, int], size: tuple[int, int]) -> None:
+    x, weight, bias = picture(*size, 5), picture(5, *kernel), picture(1, 1, 5)[0, 0]
+    padding = kernel[0] // 2, kernel[1] // 2
+    expected = F.conv2d(nchw(x), torch.from_numpy(weight)[:, None], torch.from_numpy(bias), padding=padding, groups=5)
+    assert np.allclose(maths.depthwise(x, weight, bias), hwc(expected), rtol=0, atol=2e-5)
+
+
+def test_depthwise_does_not_depend_on_where_a_tile_begins() -> None:
+    x, weight, bias = picture(40, 30, 3), picture(3, 3, 5), picture(1, 1, 3)[0, 0]
+    whole, tile = maths.depthwise(x, weight, bias), maths.depthwise(x[16:30, 5:20], weight, bias)
+    assert np.array_equal(whole[17:29, 7:18], tile[1:-1, 2:-2])
+
+
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_repeated_and_averaged(factor: int) -> None:
+    x = picture(3, 4, 5)
+    many = maths.repeated(x, factor)
+    assert np.array_equal(many, hwc(nchw(x).repeat(1, factor, 1, 1)))
+    assert np.allclose(maths.averaged(many, factor), x, rtol=1e-6)
+    y = picture(3, 4, 5 * factor)
+    assert np.allclose(maths.averaged(y, factor), y.reshape(3, 4, factor, 5).mean(2), rtol=0, atol=1e-6)
+
+
 def test_prelu() -> None:
     x = picture(4, 4, 3)
     x[0] = 0

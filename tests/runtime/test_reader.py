@@ -13,7 +13,7 @@ from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.model import Model
 from qsr.runtime.packed.container import to_bytes
 from tests.runtime import reader
-from tests.runtime.packed.build import METHODS, conv_net, swin_net
+from tests.runtime.packed.build import METHODS, conv_net, mixer_net, swin_net
 
 SEED = 5
 ODD = ("w4a4o", "w8a8o", "w2a2ns", "w4a4f", "w8a8sf", "w1a1m", "w1a1p", "w1a1x2p", "w1a1c", "w4a4w", "w1a1w")
@@ -50,13 +50,19 @@ def test_networks_of_convolutions(method: str, layout: str) -> None:
     compare(conv_net(method, features=8, blocks=2, scale=3, layout=layout, seed=SEED), (7, 9))
 
 
+@pytest.mark.parametrize("method", [*METHODS, *ODD])
+@pytest.mark.parametrize("expansion", [2, 3])
+def test_networks_of_mixers(method: str, expansion: int) -> None:
+    compare(mixer_net(method, 8, 2, expansion, 3, SEED, kernel=(3, 5)), (7, 9))
+
+
 @pytest.mark.parametrize("method", [*METHODS, "w4a4o", "w2a2ns", "w4a4f", "w1a1m", "w1a1c", "w4a4w"])
 @pytest.mark.parametrize("proj_skip", [False, True])
 def test_networks_of_attention(method: str, proj_skip: bool) -> None:
     compare(swin_net(method, features=8, seed=SEED, proj_skip=proj_skip), (9, 6))
 
 
-@pytest.mark.parametrize("make", [conv_net, swin_net])
+@pytest.mark.parametrize("make", [conv_net, mixer_net, swin_net])
 def test_a_single_pixel(make) -> None:
     compare(make("w4a4", features=8, seed=SEED), (1, 1))
 

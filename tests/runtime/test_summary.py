@@ -7,7 +7,7 @@ import json
 import pytest
 
 from qsr.runtime.summary import layer_rows, summary
-from tests.runtime.packed.build import conv_net, swin_net
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net
 
 
 @pytest.fixture(params=["numpy", ""], autouse=True)
@@ -15,7 +15,9 @@ def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("QSR_BACKEND", request.param)
 
 
-@pytest.mark.parametrize("net", [conv_net("w2a4", features=8, blocks=1), swin_net("w1a1", features=8, layers=1)])
+@pytest.mark.parametrize(
+    "net", [conv_net("w2a4", features=8, blocks=1), mixer_net("w1a1"), swin_net("w1a1", features=8, layers=1)]
+)
 def test_every_layer_has_a_row_and_a_kernel(net) -> None:
     header, tensors = net
     found = summary(header, tensors)
@@ -36,3 +38,6 @@ def test_rows() -> None:
     row = layer_rows(header.programs[0], tensors, [])[1]
     assert (row.name, row.op, row.shape, row.bits, row.bytes) == ("body.0.conv1", "conv", (8, 8, 3, 3), "w1x2a1", 144)
     assert (row.kernel, row.isa) == ("-", "-")
+    header, tensors = mixer_net("w1a1")
+    row = layer_rows(header.programs[0], tensors, [])[1]
+    assert (row.name, row.op, row.shape, row.bits, row.bytes) == ("body.0.dw", "depthwise", (8, 3, 3), "float", 288)

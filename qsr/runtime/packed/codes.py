@@ -14,17 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsr.runtime.bits import pack_bits, unpack_bits
-from qsr.runtime.packed.ops import Conv, FloatWeight, Linear, SignWeight, UniformWeight, Vector
+from qsr.runtime.packed.ops import Conv, Depthwise, FloatWeight, Linear, SignWeight, UniformWeight, Vector
 
 Tensors = Mapping[str, NDArray[Any]]
 
 
-def weight_shape(op: Conv | Linear) -> tuple[int, ...]:
-    """(O, C, kh, kw) of a convolution, (O, C) of a layer of Swin."""
+def weight_shape(op: Conv | Depthwise | Linear) -> tuple[int, ...]:
+    """(O, C, kh, kw) of a convolution, (C, kh, kw) of a depthwise one, (O, C) of a layer of Swin."""
+    if isinstance(op, Depthwise):
+        return (op.channels, *op.kernel)
     return (op.c_out, op.c_in, *op.kernel) if isinstance(op, Conv) else (op.c_out, op.c_in)
 
 
-def code_count(op: Conv | Linear) -> int:
+def code_count(op: Conv | Depthwise | Linear) -> int:
     """Codes in the weight's stream: the weight's numbers, times the planes of signs (Python's integers do not overflow)."""
     planes = op.weight.planes if isinstance(op.weight, SignWeight) else 1
     return planes * math.prod(weight_shape(op))
@@ -55,10 +57,11 @@ def weight_scale(op: Conv | Linear, tensors: Tensors) -> NDArray[np.float32]:
     raise ValueError(f"{op.name}: a float weight has no scale")
 
 
-def dense(op: Conv | Linear, tensors: Tensors) -> NDArray[np.float32]:
+def dense(op: Conv | Depthwise | Linear, tensors: Tensors) -> NDArray[np.float32]:
     """w_hat, float32 in the weight's shape: code times scale, each product rounded once; planes are added in their order."""
     if isinstance(op.weight, FloatWeight):
         return tensors[op.weight.tensor].astype(np.float32)
+    assert not isinstance(op, Depthwise)
     codes = weight_codes(op, tensors).astype(np.float32)
     scale = weight_scale(op, tensors)
     scale = scale.reshape(*scale.shape, *(1,) * (len(weight_shape(op)) - 1))  # along the output channels

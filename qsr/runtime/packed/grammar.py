@@ -15,8 +15,10 @@ from qsr.runtime.packed.ops import (
     Act,
     Add,
     Affine,
+    Average,
     Bilinear,
     Conv,
+    Depthwise,
     ElasticAct,
     FloatWeight,
     Image,
@@ -26,6 +28,7 @@ from qsr.runtime.packed.ops import (
     Operands,
     PReLU,
     Quantize,
+    Repeat,
     Shuffle,
     SignAct,
     SignWeight,
@@ -135,20 +138,41 @@ def _affine(part: Part) -> Affine:
     return Affine(_one_input(part), scale=part.vector("scale"), offset=part.vector("offset"))
 
 
-def _conv(part: Part) -> Conv:
+def _kernel(part: Part) -> tuple[int, int]:
     height, width = part.numbers("kernel", 2, MAX_KERNEL)
     if height % 2 == 0 or width % 2 == 0:
         raise part.fault("kernel", [height, width], "odd sizes")
+    return height, width
+
+
+def _conv(part: Part) -> Conv:
+    kernel = _kernel(part)
     return Conv(
         _one_input(part),
         name=part.text("name"),
         c_in=part.integer("c_in", 1, MAX_CHANNELS),
         c_out=part.integer("c_out", 1, MAX_CHANNELS),
-        kernel=(height, width),
+        kernel=kernel,
         weight=part.inner("weight", _weight),
         act=part.inner_or_none("act", _act),
         bias=part.vector("bias"),
     )
+
+
+def _depthwise(part: Part) -> Depthwise:
+    kernel = _kernel(part)
+    return Depthwise(
+        _one_input(part),
+        name=part.text("name"),
+        channels=part.integer("channels", 1, MAX_CHANNELS),
+        kernel=kernel,
+        weight=part.inner("weight", _only_float),
+        bias=part.vector("bias"),
+    )
+
+
+def _only_float(part: Part) -> FloatWeight:
+    return _chosen(part, "kind", {"float": _float_weight})
 
 
 def _prelu(part: Part) -> PReLU:
@@ -162,6 +186,14 @@ def _add(part: Part) -> Add:
 
 def _shuffle(part: Part) -> Shuffle:
     return Shuffle(_one_input(part), factor=part.integer("factor", 2, MAX_FACTOR))
+
+
+def _repeat(part: Part) -> Repeat:
+    return Repeat(_one_input(part), factor=part.integer("factor", 2, MAX_FACTOR))
+
+
+def _average(part: Part) -> Average:
+    return Average(_one_input(part), factor=part.integer("factor", 2, MAX_FACTOR))
 
 
 def _bilinear(part: Part) -> Bilinear:
@@ -222,9 +254,12 @@ OPS: dict[str, Callable[[Part], Op]] = {
     "image": _image,
     "affine": _affine,
     "conv": _conv,
+    "depthwise": _depthwise,
     "prelu": _prelu,
     "add": _add,
     "shuffle": _shuffle,
+    "repeat": _repeat,
+    "average": _average,
     "bilinear": _bilinear,
     "norm": _norm,
     "quantize": _quantize,

@@ -7,9 +7,12 @@ is a feature map of float32, (h, w, c), the channels last; torch's (n, c, h, w) 
     Image       the picture, uint8 / 255                                              (h, w, 3)
     Affine      x * scale + offset                                                    per channel, or one number
     Conv        bias + quantized(x) (*) weight; stride 1, odd kernel, zero padding    same h, w
+    Depthwise   bias + x (*) weight, each channel on its own; as Conv, in full precision     same h, w
     PReLU       t = x + before;  (t if t >= 0 else slope * t) + after                 relu: slope 0
     Add         x + y                                                                 same shape
     Shuffle     PixelShuffle: channel (c * f + dy) * f + dx of (y, x) to channel c of (y * f + dy, x * f + dx)
+    Repeat      the channels f times side by side: channel k c + i is channel i           (h, w, f c)
+    Average     (part 0 + part 1 + ...) / f of f equal parts of the channels              (h, w, c / f)
     Bilinear    enlarged f times, half-pixel centres, border repeated (torch: bilinear, align_corners=False)
     Norm        (x - mean) / sqrt(var + eps) * weight + bias over the channels of each pixel, var over n
     Quantize    quantized(x) as a feature map
@@ -154,6 +157,20 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Depthwise:
+    """name, kernel, bias as in Conv; `act` is None. weight.tensor: (channels, kh, kw)."""
+
+    op: ClassVar[str] = "depthwise"
+    act: ClassVar[None] = None
+    inputs: tuple[int]
+    name: str
+    channels: int
+    kernel: tuple[int, int]
+    weight: FloatWeight
+    bias: Vector = 0.0
+
+
+@dataclass(frozen=True)
 class PReLU:
     op: ClassVar[str] = "prelu"
     inputs: tuple[int]
@@ -171,6 +188,20 @@ class Add:
 @dataclass(frozen=True)
 class Shuffle:
     op: ClassVar[str] = "shuffle"
+    inputs: tuple[int]
+    factor: int
+
+
+@dataclass(frozen=True)
+class Repeat:
+    op: ClassVar[str] = "repeat"
+    inputs: tuple[int]
+    factor: int
+
+
+@dataclass(frozen=True)
+class Average:
+    op: ClassVar[str] = "average"
     inputs: tuple[int]
     factor: int
 
@@ -259,7 +290,7 @@ class Swin:
     operands: Operands | None = None
 
 
-Op = Image | Affine | Conv | PReLU | Add | Shuffle | Bilinear | Norm | Quantize | Swin
+Op = Image | Affine | Conv | Depthwise | PReLU | Add | Shuffle | Repeat | Average | Bilinear | Norm | Quantize | Swin
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from qsr.errors import FormatError
-from qsr.runtime.packed.ops import Bilinear, Conv, Image, PackedHeader, Program, Quantize, SignAct, Swin
+from qsr.runtime.packed.ops import Bilinear, Conv, Depthwise, Image, PackedHeader, Program, Quantize, SignAct, Swin
 from qsr.runtime.packed.shapes import Value
 
 NOTHING: Mapping[str, int] = {}
@@ -31,7 +31,7 @@ def reach(program: Program, values: list[Value], wider: Mapping[str, int] = NOTH
         if isinstance(op, Swin):
             return None
         far[number] = max(far[source] for source in op.inputs)
-        if isinstance(op, Conv):
+        if isinstance(op, Conv | Depthwise):
             far[number] += (max(op.kernel) // 2 + wider.get(op.name, 0)) * UNIT // values[number].factor
         elif isinstance(op, Bilinear):
             far[number] += UNIT // values[op.inputs[0]].factor

@@ -18,8 +18,10 @@ from qsr.runtime.packed.ops import (
     Act,
     Add,
     Affine,
+    Average,
     Bilinear,
     Conv,
+    Depthwise,
     ElasticAct,
     FloatWeight,
     Image,
@@ -30,6 +32,7 @@ from qsr.runtime.packed.ops import (
     PReLU,
     Program,
     Quantize,
+    Repeat,
     Shuffle,
     SignAct,
     SignWeight,
@@ -124,6 +127,14 @@ def _value(op: Op, inputs: list[Value], header: PackedHeader, at: str) -> Value:
     if isinstance(op, Conv):
         _same(f"{at}.c_in", op.c_in, channels)
         return Value(op.c_out, factor)
+    if isinstance(op, Depthwise):
+        _same(f"{at}.channels", op.channels, channels)
+    if isinstance(op, Repeat):
+        return Value(channels * op.factor, factor)
+    if isinstance(op, Average):
+        if channels % op.factor:
+            raise FormatError(f"{at}.factor: {channels} channels are no multiple of {op.factor}")
+        return Value(channels // op.factor, factor)
     if isinstance(op, Add) and inputs[0] != inputs[1]:
         found = " and ".join(f"{value.channels} channels at {value.factor} times the picture" for value in inputs)
         raise FormatError(f"{at}.inputs: found {found}, expected two alike")
@@ -140,7 +151,7 @@ def _value(op: Op, inputs: list[Value], header: PackedHeader, at: str) -> Value:
 
 def _weights(op: Op, at: str) -> int:
     """Numbers in the weights of an operation. Raises FormatError for sums that are too long."""
-    layers = [op] if isinstance(op, Conv) else [op.qkv, op.proj, op.fc1, op.fc2] if isinstance(op, Swin) else []
+    layers = [op] if isinstance(op, Conv | Depthwise) else [op.qkv, op.proj, op.fc1, op.fc2] if isinstance(op, Swin) else []
     for layer in layers:
         terms = math.prod(weight_shape(layer)[1:])
         if terms > MAX_TERMS:
@@ -180,6 +191,9 @@ def uses(op: Op, value: Value, at: str) -> Iterator[Use]:
         yield from _vector(op.offset, value.channels, f"{at}.offset")
     elif isinstance(op, Conv):
         yield from _layer(op, at)
+    elif isinstance(op, Depthwise):
+        yield Use(op.weight.tensor, f"{at}.weight.tensor", ("float32", "float16"), weight_shape(op), "finite")
+        yield from _vector(op.bias, op.channels, f"{at}.bias")
     elif isinstance(op, PReLU):
         for key in ("slope", "before", "after"):
             yield from _vector(getattr(op, key), value.channels, f"{at}.{key}")

@@ -19,8 +19,10 @@ from qsr.runtime.packed.ops import (
     Act,
     Add,
     Affine,
+    Average,
     Bilinear,
     Conv,
+    Depthwise,
     ElasticAct,
     FloatWeight,
     Image,
@@ -31,6 +33,7 @@ from qsr.runtime.packed.ops import (
     PackedHeader,
     PReLU,
     Program,
+    Repeat,
     Shuffle,
     SignAct,
     SignWeight,
@@ -118,6 +121,12 @@ class Builder:
         act = self.act(name, c_in, method)
         return self.add(Conv((source,), name, c_in, c_out, (size, size), weight, act, bias))
 
+    def depthwise(self, source: int, name: str, channels: int, kernel: tuple[int, int] = (3, 3), half: bool = False) -> int:
+        weight = FloatWeight(
+            self.tensor(f"{name}.weight", self.rng.normal(0, 1 / 3, (channels, *kernel)), np.float16 if half else np.float32)
+        )
+        return self.add(Depthwise((source,), name, channels, kernel, weight, self.normal(f"{name}.bias", channels, 0.05)))
+
     def linear(self, name: str, c_in: int, c_out: int) -> Linear:
         method = self.method.replace("p", "m") if self.method not in ("fp", "fp16") else self.method
         weight = self.weight(name, (c_out, c_in), method)
@@ -127,6 +136,20 @@ class Builder:
         slope = self.normal(f"{name}.slope", channels, 0.1, 0.25)
         before = self.normal(f"{name}.before", channels, 0.1)
         return self.add(PReLU((source,), slope, before, self.normal(f"{name}.after", channels, 0.1)))
+
+    def mixer_block(self, source: int, name: str, features: int, expansion: int, unit: bool, kernel: tuple[int, int]) -> int:
+        """As qsr.archs.mixer makes them."""
+        y = self.add(Add((source, self.depthwise(source, f"{name}.dw", features, kernel, self.method == "fp16"))))
+        wide = expansion * features
+        if not unit:
+            inner = self.add(PReLU((self.conv(y, f"{name}.conv1", features, wide, 1),)))
+            return self.add(Add((y, self.conv(inner, f"{name}.conv2", wide, features, 1))))
+        many = self.add(Repeat((y,), expansion))
+        h = self.rprelu(self.conv(y, f"{name}.conv1", features, wide, 1), f"{name}.act1", wide)
+        h = self.add(Add((many, h)))
+        stream = self.add(Average((h,), expansion))
+        out = self.rprelu(self.conv(h, f"{name}.conv2", wide, features, 1), f"{name}.act2", features)
+        return self.add(Add((stream, out)))
 
     # --- networks ---------------------------------------------------------------------------------------------------
     def block(self, source: int, name: str, features: int, unit: bool) -> int:
@@ -202,6 +225,27 @@ def conv_net(
     x = b.conv(x, "conv_last", features, 3, method="fp")
     b.add(Add((x, b.add(Bilinear((0,), scale)))))
     return b.header(scale, 2 * blocks + 3), b.tensors
+
+
+def mixer_net(
+    method: str = "w1a1",
+    features: int = 8,
+    blocks: int = 2,
+    expansion: int = 2,
+    scale: int = 2,
+    seed: int = 0,
+    unit: bool | None = None,
+    kernel: tuple[int, int] = (3, 3),
+) -> tuple[PackedHeader, dict[str, NDArray[Any]]]:
+    """A network as qsr.archs.mixer makes them. unit None: one-bit methods have units. kernel: of the depthwise convolutions."""
+    b = Builder(method, seed)
+    unit = method.startswith("w1a1") if unit is None else unit
+    x = b.conv(0, "conv_first", 3, features, method="fp")
+    for number in range(blocks):
+        x = b.mixer_block(x, f"body.{number}", features, expansion, unit, kernel)
+    x = b.add(Shuffle((b.conv(x, "conv_last", features, 3 * scale**2, method="fp"),), scale))
+    b.add(Add((x, b.add(Bilinear((0,), scale)))))
+    return b.header(scale, blocks * (max(kernel) // 2) + 2), b.tensors
 
 
 def swin_net(

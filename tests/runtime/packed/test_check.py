@@ -20,6 +20,7 @@ from qsr.runtime.packed.ops import (
     Bilinear,
     Conv,
     ElasticAct,
+    FloatWeight,
     Image,
     PackedHeader,
     PReLU,
@@ -28,10 +29,11 @@ from qsr.runtime.packed.ops import (
     SignAct,
     UniformAct,
 )
-from tests.runtime.packed.build import Builder, changed, conv_net, swin_net
+from tests.runtime.packed.build import Builder, changed, conv_net, mixer_net, swin_net
 
 Net = tuple[PackedHeader, dict[str, Any]]
 CONV = 3  # number of the first quantized convolution of conv_net
+DEPTHWISE, REPEAT, AVERAGE = 2, 4, 8  # of mixer_net with one block of units
 SWIN = 3  # of the first Swin layer of swin_net
 
 
@@ -51,6 +53,10 @@ def op(number: int, method: str = "w2a2", make: Callable[..., Net] = net, **valu
     return build
 
 
+def mixer(number: int, **values: Any) -> Callable[[], Net]:
+    return op(number, "w1a1", lambda m: mixer_net(m, features=6, blocks=1, expansion=3, kernel=(5, 3)), **values)
+
+
 def swin(number: int = SWIN, method: str = "w4a4", **values: Any) -> Callable[[], Net]:
     return op(number, method, lambda m: swin_net(m, features=4), **values)
 
@@ -67,7 +73,8 @@ def data(name: str, change: Callable[[np.ndarray], Any], method: str = "w2a2") -
     """A network in which one tensor is another; None takes it out."""
 
     def build() -> Net:
-        header, tensors = swin_net(method, features=4) if name.startswith("layers") else net(method)
+        make = swin_net if name.startswith("layers") else mixer_net if ".dw" in name else conv_net
+        header, tensors = make(method, features=4 if make is swin_net else 6, **({} if make is swin_net else {"blocks": 1}))
         made = change(tensors[name].copy())
         tensors.pop(name) if made is None else tensors.update({name: made})
         return header, tensors
@@ -218,6 +225,21 @@ CASES: dict[str, tuple[Callable[[], Net], str]] = {
         "operands.map.shift: found the tensor 'layers.0.0.table', expected a number",
     ),
     "elastic step": (swin(operands=lambda o: replace(o, map=ElasticAct(0.0))), "operands.map.step: found 0.0"),
+    # depthwise convolutions, repeated and averaged channels
+    "depthwise channels": (mixer(DEPTHWISE, channels=5), r"ops\[2\].channels: found 5, expected 6"),
+    "depthwise kernel": (
+        mixer(DEPTHWISE, kernel=(3, 5)),
+        r"'body.0.dw.weight': found float32 \[6, 5, 3\], expected float32 or float16 \[6, 3, 5\] for .*ops\[2\].weight.tensor",
+    ),
+    "depthwise weight": (
+        mixer(DEPTHWISE, weight=FloatWeight("conv_last.weight")),
+        r"'conv_last.weight': found float32 \[12, 6, 3, 3\], expected float32 or float16 \[6, 5, 3\]",
+    ),
+    "no depthwise weight": (mixer(DEPTHWISE, weight=FloatWeight("w")), "weight.tensor: the tensor 'w' is missing"),
+    "depthwise bias": (mixer(DEPTHWISE, bias="conv_last.bias"), r"expected float32 \[6\] for .*ops\[2\].bias"),
+    "depthwise nan": (data("body.0.dw.weight", at(7, np.nan)), "'body.0.dw.weight': holds NaN or Inf"),
+    "repeated too often": (mixer(REPEAT, factor=4), r"ops\[7\].inputs: found 24 channels at 1 .* and 18 channels"),
+    "parts of channels": (mixer(AVERAGE, factor=4), r"ops\[8\].factor: 18 channels are no multiple of 4"),
     # Swin
     "channels": (swin(channels=5), r"ops\[3\].channels: found 5, expected 4"),
     "heads": (swin(heads=3), r"heads: found 3, expected a divisor of 4 channels"),

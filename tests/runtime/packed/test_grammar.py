@@ -12,10 +12,10 @@ from qsr.errors import FormatError
 from qsr.runtime.packed import grammar, ops
 from qsr.runtime.packed.parts import Part
 from qsr.runtime.packed.text import _plain
-from tests.runtime.packed.build import conv_net, swin_net
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net
 from tests.runtime.packed.strategies import any_op
 
-EXAMPLES = {type(op): op for make in (conv_net, swin_net) for op in make(features=4)[0].programs[0].ops}
+EXAMPLES = {type(op): op for make in (conv_net, mixer_net, swin_net) for op in make(features=4)[0].programs[0].ops}
 EXAMPLES |= {type(op): op for op in conv_net(features=4, layout="msr")[0].programs[0].ops}
 EXAMPLES |= {ops.Quantize: ops.Quantize((0,), ops.SignAct())}
 
@@ -45,6 +45,24 @@ def test_no_field_is_forgotten(kind) -> None:
     example = EXAMPLES[kind]
     grammar.read_op(Recorder(_plain(example), "op"))
     assert asked == {field.name for field in dataclasses.fields(kind)} | {"op"}
+
+
+def test_a_depthwise_weight_has_no_codes() -> None:
+    example = _plain(EXAMPLES[ops.Depthwise])
+    with pytest.raises(FormatError, match=r"x.weight.kind: unknown 'sign' \(this qsr knows float\)"):
+        grammar.read_op(Part(example | {"weight": {"kind": "sign", "tensor": "w", "scale": [1.0]}}, "x"))
+    for kernel in ([2, 3], [3, 0], [3, 17], [3]):
+        with pytest.raises(FormatError, match="x.kernel: found"):
+            grammar.read_op(Part(example | {"kernel": kernel}, "x"))
+    with pytest.raises(FormatError, match="x.channels: found 4097"):
+        grammar.read_op(Part(example | {"channels": 4097}, "x"))
+
+
+@pytest.mark.parametrize("kind", ["repeat", "average"])
+@pytest.mark.parametrize("factor", [0, 1, 9, 2.0, "2"])
+def test_channels_are_repeated_two_to_eight_times(kind: str, factor: object) -> None:
+    with pytest.raises(FormatError, match="x.factor: found .*, expected 2 to 8"):
+        grammar.read_op(Part({"op": kind, "inputs": [0], "factor": factor}, "x"))
 
 
 def test_an_unknown_operation() -> None:

@@ -19,7 +19,7 @@ from qsr.errors import FormatError
 from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.packed.container import from_bytes, to_bytes
 from qsr.runtime.packed.text import to_text
-from tests.runtime.packed.build import conv_net, swin_net
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net
 
 SEED = 20_240
 COMPILED = [] if importlib.util.find_spec("qsr._kernels") is None else [import_module("qsr.runtime.engine").Engine]
@@ -27,6 +27,7 @@ NETS = {
     "signs": conv_net("w1a1x2m", features=3, blocks=1),
     "codes": conv_net("w3a2ns", features=3, blocks=1, layout="msr", scale=3),
     "odd": conv_net("w2a2o", features=3, blocks=1, tail="w4a4f"),
+    "mixer": mixer_net("w1a1", features=3, blocks=1),
     "attention": swin_net("w4a4", features=4, layers=2, window=2),
     "signs in attention": swin_net("w1a1", features=4, layers=1, window=2),
 }

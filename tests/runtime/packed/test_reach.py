@@ -12,7 +12,7 @@ from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.packed.ops import Bilinear, Quantize, SignAct
 from qsr.runtime.packed.reach import check_reach, reach
 from qsr.runtime.packed.shapes import infer
-from tests.runtime.packed.build import Builder, conv_net, swin_net
+from tests.runtime.packed.build import Builder, conv_net, mixer_net, swin_net
 
 
 def reach_of(header) -> int | None:
@@ -25,6 +25,12 @@ def reach_of(header) -> int | None:
 def test_networks_reach_as_far_as_their_architecture_says(layout: str, scale: int, blocks: int) -> None:
     header, _ = conv_net("fp", features=4, blocks=blocks, scale=scale, layout=layout)
     assert reach_of(header) == header.receptive_field == 2 * blocks + (4 if layout == "edsr" else 3)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 7), (5, 3)])
+def test_depthwise_convolutions_reach_as_others_do(kernel: tuple[int, int]) -> None:
+    header, _ = mixer_net("fp", features=4, blocks=2, kernel=kernel)
+    assert reach_of(header) == header.receptive_field == 2 * (max(kernel) // 2) + 2
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4, 6])
