@@ -17,9 +17,7 @@ from qsr.evaluate.protocol import default
 from qsr.files import write_atomic
 from qsr.leaderboard.collect import machine, package_versions
 from qsr.leaderboard.work import read_result
-
-FORMAT = "qsr.bibench/1"
-FILE = "bibench.json"
+from qsr.report.bibench_tables import FORMAT
 
 
 def collect(run: Run) -> dict[str, Any]:

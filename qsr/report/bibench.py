@@ -13,20 +13,29 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from qsr.bibench.collect import FILE, FORMAT
-from qsr.bibench.tables import READING_TITLES, TITLES, ablation, columns_of, head, lines, published, scores
 from qsr.errors import DataError, FormatError
 from qsr.files import write_atomic
 from qsr.jsonfile import read_json
 from qsr.report.bibench_pictures import pictures
+from qsr.report.bibench_tables import (
+    FILE,
+    FORMAT,
+    READING_TITLES,
+    TITLES,
+    Bench,
+    ablation,
+    columns_of,
+    head,
+    lines,
+    published,
+    scores,
+)
 from qsr.report.html import Markup, join, tag
 from qsr.report.page import document
 from qsr.report.page_parts import command, facts, scroller, views
 from qsr.report.svg_bars import Bar, bar_chart
 from qsr.report.svg_lines import Series, line_chart, line_legend
 from qsr.report.svg_parallel import Line, parallel_chart
-
-Bench = Mapping[str, Any]
 
 
 def is_bench(source: Path) -> bool:

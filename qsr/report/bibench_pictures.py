@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from qsr.data.image import read_rgb
+from qsr.report.bibench_tables import Bench
 from qsr.report.html import Markup, join, tag
 from qsr.report.page_parts import scroller, views
 from qsr.report.page_pictures import data_uri
 
-Bench = Mapping[str, Any]
 SIDE = 32  # of a patch, in LR pixels
 SHOWN = 72  # CSS pixels of a patch
 

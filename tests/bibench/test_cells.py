@@ -11,8 +11,7 @@ from qsr.bibench import cells as cells_of
 from qsr.bibench.cells import Cell, cells, command, finished, key, perform, read
 from qsr.bibench.rows import Network
 from qsr.errors import FormatError
-from tests.bibench.bench_drill import store_cell, work
-from tests.bibench.test_timed import stored
+from tests.bibench.bench_drill import store_cell, store_model, work
 
 
 def names(found: list[Cell]) -> list[str]:
@@ -44,7 +43,7 @@ def test_a_cell_survives_json(data: Path, tmp_path: Path) -> None:
 
 def test_a_stored_cell_holds_until_something_that_it_depends_on_changes(data: Path, tmp_path: Path) -> None:
     made = work(tmp_path, data)
-    model = stored(made, Network("bnn", "cnn", 2, 0))
+    model = store_model(made, Network("bnn", "cnn", 2, 0))
     cell = next(one for one in cells(made, "robust") if one.name == "bnn_cnn_x2_s0")
     assert not finished(cell)
     store_cell(cell, {"clean": 30.0})

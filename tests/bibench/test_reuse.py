@@ -14,8 +14,7 @@ from qsr.bibench.run import Run
 from qsr.errors import FormatError
 from qsr.leaderboard.lease import Lease
 from qsr.leaderboard.work import IDENTITY_FILE, read_result
-from tests.bibench.bench_drill import running
-from tests.bibench.test_timed import stored as stored_model
+from tests.bibench.bench_drill import running, store_model
 from tests.leaderboard.board_drill import store as store_row
 
 BNN = Network("bnn", "cnn", 2, 0)
@@ -25,7 +24,7 @@ def trained(folder: Path, data: Path, **changes: Any) -> Run:
     """A benchmark whose first network was trained: experiment, identity, result with a kept picture."""
     run, _ = running(folder, data, **changes)
     task, session = run.work.task(BNN), run.sessions["x2"]
-    stored_model(run.work, BNN)
+    store_model(run.work, BNN)
     (task.folder / IDENTITY_FILE).write_text(json.dumps(session.jobs[task.name].identity.to_json()))
     (task.folder / "LOCK").write_text("")
     pictures = {"Held/0": f"pictures/{task.name}/Held_0.png"}

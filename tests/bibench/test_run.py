@@ -15,8 +15,7 @@ from qsr.bibench.rows import Network
 from qsr.bibench.run import How, Run
 from qsr.errors import OptionsError
 from qsr.leaderboard.lease import Lease
-from tests.bibench.bench_drill import BENCH, running, store, store_cell, work
-from tests.bibench.test_timed import stored
+from tests.bibench.bench_drill import BENCH, running, store, store_cell, store_model, work
 
 ONE = {"cnn": BENCH["families"]["cnn"]}
 SAME = [BENCH["operators"][0], {"operator": "same", "set": {"quant.method": "bnn"}}]
@@ -70,7 +69,7 @@ def test_cells_wait_for_their_networks_and_fail_alone(data: Path, tmp_path: Path
     for operator in ("fp", "bnn"):
         network = Network(operator, "cnn", 2, 0)
         store(found, network, 33.0)
-    stored(found.work, Network("fp", "cnn", 2, 0))  # the other's model file is missing
+    store_model(found.work, Network("fp", "cnn", 2, 0))  # the other's model file is missing
     found.measure()
     assert said[0] == "3 cells to measure, 5 wait for their networks"
     assert "robust/fp_cnn_x2_s0: done" in said
@@ -110,7 +109,7 @@ def test_shards_share_the_cells_without_a_gap(data: Path, tmp_path: Path, monkey
     monkeypatch.setattr(cells_of, "perform", quick)
     whole = work(tmp_path, data)
     for network in whole.networks():
-        stored(whole, network)
+        store_model(whole, network)
     told: list[str] = []
     for number in (1, 2, 3):
         part = Run(

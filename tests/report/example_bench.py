@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from qsr.bibench.collect import FORMAT
 from qsr.data.image import write_png
+from qsr.report.bibench_tables import FORMAT
 
 KINDS = ("gaussian_noise", "brightness")
 

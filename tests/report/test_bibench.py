@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from qsr.bibench.collect import FILE
 from qsr.cli.main import app
 from qsr.errors import DataError, FormatError
 from qsr.report.bibench import bench_page, is_bench, write_bench
+from qsr.report.bibench_tables import FILE
 from tests.report.example_bench import example, write_pictures
 
 
