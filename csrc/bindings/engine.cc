@@ -40,7 +40,7 @@ qsr::Input format_of(const std::string& name) {
 }
 
 qsr::Kind kind_of(const std::string& name) {
-  static const char* const names[qsr::kKinds] = {"picture", "conv", "map", "quantize", "norm", "shuffle", "bilinear", "channel_mean", "spatial", "store", "mean", "swin"};
+  static const char* const names[qsr::kKinds] = {"picture", "conv", "map", "quantize", "norm", "repeat", "average", "shuffle", "bilinear", "channel_mean", "spatial", "store", "mean", "swin"};
   for (int i = 0; i < qsr::kKinds; ++i) {
     if (name == names[i]) return static_cast<qsr::Kind>(i);
   }
@@ -87,6 +87,7 @@ qsr::StageSpec stage_of(const py::dict& from, qsr::Isa limit) {
     conv.c_out = from["c_out"].cast<int>();
     conv.kh = made.kh;
     conv.kw = made.kw;
+    conv.depthwise = get(from, "depthwise", false);
     const py::tuple ranges = get(from, "ranges", py::make_tuple(0, 0, 0, 0));
     conv.a_min = ranges[0].cast<int>();
     conv.a_max = ranges[1].cast<int>();

@@ -19,11 +19,12 @@ const char* input_name(qsr::Input input) {
   return input == qsr::Input::kBits ? "bits" : input == qsr::Input::kBytes ? "bytes" : "float";
 }
 
-py::list list_kernels() {
+py::list list_kernels(bool depthwise) {
   size_t count = 0;
   const qsr::RowKernel* const* kernels = qsr::row_kernels(&count);
   py::list found;
   for (size_t i = 0; i < count; ++i) {
+    if (kernels[i]->depthwise != depthwise) continue;
     py::dict entry;
     entry["name"] = kernels[i]->name;
     entry["isa"] = qsr::isa_name(kernels[i]->isa);
@@ -59,12 +60,14 @@ const qsr::RowKernel* find(const std::string& name) {
 
 template <typename T, typename Sum>
 qsr::RowConv shape_of(const qsr::RowKernel& kernel, const Array<T>& a, const Array<T>& w, py::tuple ranges) {
-  if (a.ndim() != 3 || w.ndim() != 4 || a.shape(2) != w.shape(1) || a.size() == 0 || w.size() == 0) {
-    throw py::value_error("expected (H, W, C) and (O, C, kh, kw), not empty");
+  const py::ssize_t inputs = kernel.depthwise ? 1 : a.ndim() == 3 ? a.shape(2) : 0;
+  if (a.ndim() != 3 || w.ndim() != 4 || inputs != w.shape(1) || (kernel.depthwise && a.shape(2) != w.shape(0)) || a.size() == 0 || w.size() == 0) {
+    throw py::value_error("expected (H, W, C) and (O, C, kh, kw), depthwise (C, 1, kh, kw), not empty");
   }
   qsr::RowConv conv;
   conv.input = kernel.input;
-  conv.c_in = static_cast<int>(w.shape(1));
+  conv.c_in = static_cast<int>(a.shape(2));
+  conv.depthwise = kernel.depthwise;
   conv.c_out = static_cast<int>(w.shape(0));
   conv.kh = static_cast<int>(w.shape(2));
   conv.kw = static_cast<int>(w.shape(3));
@@ -101,13 +104,15 @@ template <typename T, typename Sum>
 bool accepts(const std::string& name, const Array<T>& a, const Array<T>& w, py::tuple ranges) {
   const qsr::RowKernel* kernel = find(name);
   const qsr::RowConv conv = shape_of<T, Sum>(*kernel, a, w, ranges);
-  return qsr::check_row_conv(conv).ok() && kernel->accepts(conv);
+  return qsr::check_row_conv(conv).ok() && kernel->fits(conv);
 }
 
 }  // namespace
 
 void define_rows(py::module_& module) {
-  module.def("row_kernels", &list_kernels, "Every row kernel: name, isa, input, tile_rows, supported (on this machine); best first.");
+  module.def("row_kernels", [] { return list_kernels(false); },
+             "Every row kernel but those of depthwise_kernels: name, isa, input, tile_rows, supported (on this machine); best first.");
+  module.def("depthwise_kernels", [] { return list_kernels(true); }, "The row kernels of depthwise convolutions, as row_kernels lists its own.");
   module.def("isa_supported", [] {
     py::dict found;
     for (qsr::Isa isa : {qsr::Isa::kPortable, qsr::Isa::kAvx2, qsr::Isa::kAvx512}) found[qsr::isa_name(isa)] = qsr::isa_supported(isa);
@@ -116,7 +121,8 @@ void define_rows(py::module_& module) {
   module.def("measure_peak", &peak, py::arg("isa"), py::arg("milliseconds") = 20.0,
              "MACs per second of one core with the inner instructions of each input: float, bytes, bits; 0 where there are none.");
   const char* doc =
-      "One row kernel over a zero-padded picture: (H, W, C) codes int16 or float32, (O, C, kh, kw) of the same dtype, ranges "
+      "One row kernel over a zero-padded picture: (H, W, C) codes int16 or float32, (O, C, kh, kw) of the same dtype (depthwise "
+      "kernels: (C, 1, kh, kw)), ranges "
       "(a_min, a_max, w_min, w_max) of codes, () for float -> (sums (H, W, O) int32 or float32, fastest seconds of `repeat` runs).";
   module.def("run_row_kernel", &run<int16_t, int32_t>, py::arg("name"), py::arg("codes").noconvert(), py::arg("weights").noconvert(),
              py::arg("ranges"), py::arg("repeat") = 1, doc);

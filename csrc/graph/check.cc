@@ -116,6 +116,10 @@ class Checker {
         return make(stage, in->channels, in->factor, false);
       case Kind::kShuffle:
         return in->channels % (stage.up * stage.up) == 0 && make(stage, in->channels / (stage.up * stage.up), in->factor * stage.up, false);
+      case Kind::kRepeat:
+        return make(stage, in->channels * stage.up, in->factor, false);
+      case Kind::kAverage:
+        return in->channels % stage.up == 0 && make(stage, in->channels / stage.up, in->factor, false);
       case Kind::kBilinear:
         return make(stage, in->channels, in->factor * stage.up, false);
       case Kind::kChannelMean:
@@ -137,7 +141,8 @@ class Checker {
   static bool own(const StageSpec& stage) {
     const Kind kind = stage.kind;
     const bool conv = kind == Kind::kConv;
-    if (stage.up != 1 && !conv && kind != Kind::kShuffle && kind != Kind::kBilinear) return false;
+    const bool sized = kind == Kind::kShuffle || kind == Kind::kBilinear || kind == Kind::kRepeat || kind == Kind::kAverage;
+    if (stage.up != 1 && !conv && !sized) return false;
     if (stage.second >= 0 && !conv && kind != Kind::kMap && kind != Kind::kSpatial && kind != Kind::kStore) return false;
     if (stage.slot >= 0 && !conv && kind != Kind::kQuantize && kind != Kind::kMean) return false;
     if (stage.input >= 0 && kind == Kind::kPicture) return false;
@@ -177,7 +182,7 @@ class Checker {
     if (stage.planes < 1 || stage.planes > 3 || conv.c_out % stage.planes != 0) return false;
     const size_t outputs = static_cast<size_t>(conv.c_out / stage.planes), planes = static_cast<size_t>(stage.planes);
     if (outputs % static_cast<size_t>(stage.up * stage.up) != 0) return false;
-    const size_t taps = static_cast<size_t>(conv.kh * conv.kw), weights = static_cast<size_t>(conv.c_out) * static_cast<size_t>(conv.c_in) * taps;
+    const size_t taps = static_cast<size_t>(conv.kh * conv.kw), weights = conv.weights();
     const bool real = conv.input == Input::kFloat;
     if (stage.codes.size() != (real ? 0 : weights) || stage.floats.size() != (real ? weights : 0)) return false;
     for (int16_t code : stage.codes) {

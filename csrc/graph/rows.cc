@@ -118,6 +118,24 @@ void norm_row(const Stage& stage, const float* in, int pixels, float* out) noexc
   }
 }
 
+void repeat_row(const float* in, size_t channels, int times, int pixels, float* out) noexcept {
+  for (int x = 0; x < pixels; ++x, in += channels) {
+    for (int k = 0; k < times; ++k, out += channels) std::memcpy(out, in, sizeof(float) * channels);
+  }
+}
+
+void average_row(const float* in, size_t channels, int parts, int pixels, float* out) noexcept {
+  const float count = static_cast<float>(parts);
+  for (int x = 0; x < pixels; ++x, out += channels) {
+    std::memcpy(out, in, sizeof(float) * channels);
+    in += channels;
+    for (int k = 1; k < parts; ++k, in += channels) {
+      for (size_t c = 0; c < channels; ++c) out[c] += in[c];
+    }
+    for (size_t c = 0; c < channels; ++c) out[c] /= count;
+  }
+}
+
 void channel_mean_row(const float* in, int channels, int pixels, float* out) noexcept {
   for (int x = 0; x < pixels; ++x, in += channels) out[x] = static_cast<float>(absolute_sum(in, static_cast<size_t>(channels))) / static_cast<float>(channels);
 }

@@ -29,6 +29,8 @@ enum class Kind : uint8_t {
   kMap,          // epilogue.h over a float map
   kQuantize,     // out = the value that a code stands for (`act`)
   kNorm,         // out = (x - mean) / sqrt(var + eps) * scale + bias over the channels of a pixel
+  kRepeat,       // the channels `up` times side by side
+  kAverage,      // (part 0 + part 1 + ...) / up of `up` equal parts of the channels
   kShuffle,      // PixelShuffle by `up`, channels ordered as ops.py says
   kBilinear,     // enlarged `up` times
   kChannelMean,  // out = mean over channels of |x|, one channel
@@ -37,7 +39,7 @@ enum class Kind : uint8_t {
   kMean,         // slots[slot] = mean |x| of the whole map
   kSwin,         // in place: out is input
 };
-constexpr int kKinds = 12;
+constexpr int kKinds = 14;
 
 struct SinkSpec {
   int map = -1;
@@ -59,7 +61,8 @@ struct StageSpec {
   int slot = -1;                  // kConv, kQuantize: sums (values) are multiplied by that number; kMean: sets it
   int up = 1;
 
-  // kConv: conv.c_out is planes * outputs, output (plane * outputs + o); codes or floats are (c_out, c_in, kh, kw).
+  // kConv: conv.c_out is planes * outputs, output (plane * outputs + o); codes or floats are (c_out, c_in, kh, kw), floats of a
+  // depthwise one (c_out, kh, kw).
   // edge: [tap][outputs], what a padded tap takes off the bias (an input whose code 0 is not the value 0), or empty.
   RowConv conv;
   int planes = 1;

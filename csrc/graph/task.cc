@@ -129,6 +129,12 @@ void Task::step(const Stage& stage, int s, int first) noexcept {
       }
       break;
     }
+    case Kind::kRepeat:
+      repeat_row(floats(in, first, x), static_cast<size_t>(spec(in).channels), stage.spec.up, pixels, floats(out, first, x));
+      break;
+    case Kind::kAverage:
+      average_row(floats(in, first, x), static_cast<size_t>(stage.channels), stage.spec.up, pixels, floats(out, first, x));
+      break;
     case Kind::kBilinear:
       bilinear(stage, s, first);
       break;

@@ -79,6 +79,10 @@ class Task {
 // Rows of stages without weights; `in`, `out` point at the first of `pixels` pixels.
 void quantize_row(const Stage& stage, float factor, const float* in, int pixels, float* out) noexcept;
 void norm_row(const Stage& stage, const float* in, int pixels, float* out) noexcept;
+// in: `channels` per pixel; out: `times` as many.
+void repeat_row(const float* in, size_t channels, int times, int pixels, float* out) noexcept;
+// out: `channels` per pixel; in: `parts` as many.
+void average_row(const float* in, size_t channels, int parts, int pixels, float* out) noexcept;
 void channel_mean_row(const float* in, int channels, int pixels, float* out) noexcept;
 double absolute_sum(const float* in, size_t count) noexcept;
 

@@ -73,7 +73,7 @@ void take_off(const RowConv& conv, const int32_t* sums, int y, int x, int height
 Status conv_picture(const RowKernel& kernel, const RowConv& conv, const void* activations, const void* weights, int height, int width,
                     int repeat, void* out, double* seconds) noexcept {
   if (Status status = check_row_conv(conv); !status.ok()) return status;
-  if (height < 1 || width < 1 || kernel.input != conv.input || !isa_supported(kernel.isa) || !kernel.accepts(conv)) {
+  if (height < 1 || width < 1 || !isa_supported(kernel.isa) || !kernel.fits(conv)) {
     return failure(Code::kArgument, "%s does not run this convolution on this machine", kernel.name);
   }
   const size_t stride = conv.pixel_bytes(), padded = conv.c_out_padded(), columns = static_cast<size_t>(width + conv.kw - 1);

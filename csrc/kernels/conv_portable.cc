@@ -102,6 +102,36 @@ void run_bits(const RowConv& conv, const void* packed, const uint8_t* const* row
   }
 }
 
+// --- depthwise: [tap][c_out_padded]
+size_t depthwise_bytes(const RowConv& conv) noexcept {
+  return sizeof(float) * static_cast<size_t>(conv.kh * conv.kw) * conv.c_out_padded();
+}
+
+void pack_depthwise(const RowConv& conv, const void* weights, void* packed) noexcept {
+  std::memset(packed, 0, depthwise_bytes(conv));
+  const float* source = static_cast<const float*>(weights);
+  float* target = static_cast<float*>(packed);
+  const size_t padded = conv.c_out_padded(), taps = static_cast<size_t>(conv.kh * conv.kw);
+  for (size_t c = 0; c < static_cast<size_t>(conv.c_out); ++c) {
+    for (size_t tap = 0; tap < taps; ++tap) target[tap * padded + c] = *source++;
+  }
+}
+
+void run_depthwise(const RowConv& conv, const void* packed, const uint8_t* const* rows, int pixels, void* acc, void*) noexcept {
+  const size_t padded = conv.c_out_padded(), stride = conv.pixel_bytes(), channels = static_cast<size_t>(conv.c_out);
+  for (int x = 0; x < pixels; ++x) {
+    float* sum = static_cast<float*>(acc) + static_cast<size_t>(x) * padded;
+    std::memset(sum, 0, padded * sizeof(float));
+    const float* w = static_cast<const float*>(packed);
+    for (int u = 0; u < conv.kh; ++u) {
+      for (int v = 0; v < conv.kw; ++v, w += padded) {
+        const float* a = reinterpret_cast<const float*>(rows[u] + static_cast<size_t>(x + v) * stride);
+        for (size_t c = 0; c < channels; ++c) sum[c] += a[c] * w[c];
+      }
+    }
+  }
+}
+
 }  // namespace
 
 extern const RowKernel conv_bits_portable = {
@@ -112,5 +142,7 @@ extern const RowKernel conv_bytes_portable = {
 extern const RowKernel conv_float_portable = {
     "conv_f32_portable", Isa::kPortable, Input::kFloat, 1, accept, dense_bytes<float>, pack_dense<float>,
     no_scratch,          run_dense<float, float, float>};
+extern const RowKernel conv_depthwise_portable = {"conv_f32_depthwise_portable", Isa::kPortable, Input::kFloat, 1, accept, depthwise_bytes,
+                                                  pack_depthwise, no_scratch, run_depthwise, false, true};
 
 }  // namespace qsr

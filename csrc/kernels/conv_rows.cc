@@ -26,7 +26,7 @@ const RowKernel* const* row_kernels(size_t* count) noexcept {
 
 const RowKernel* select_row_kernel(const RowConv& conv, Isa limit) noexcept {
   for (const RowKernel* kernel : kKernels) {
-    if (kernel->isa <= limit && isa_supported(kernel->isa) && kernel->input == conv.input && kernel->accepts(conv)) return kernel;
+    if (kernel->isa <= limit && isa_supported(kernel->isa) && kernel->fits(conv)) return kernel;
   }
   return nullptr;
 }
@@ -37,6 +37,9 @@ Status check_row_conv(const RowConv& c) noexcept {
   if (c.c_in < 1 || c.c_out < 1 || c.c_in > kMaxChannels || c.c_out > kMaxChannels || !odd) {
     return failure(Code::kFormat, "convolution: found %d to %d channels, kernel %dx%d, expected 1 to %d channels, odd sides up to 15",
                    c.c_in, c.c_out, c.kh, c.kw, kMaxChannels);
+  }
+  if (c.depthwise && (c.input != Input::kFloat || c.c_in != c.c_out)) {
+    return failure(Code::kFormat, "depthwise convolution: found %d to %d channels, expected as many floats", c.c_in, c.c_out);
   }
   if (c.input == Input::kFloat) return {};
   if (c.a_min > 0 || c.a_max < 0 || c.a_max - c.a_min > 255 || c.w_min > 0 || c.w_max < 0 || c.w_min < -256 || c.w_max > 255) {

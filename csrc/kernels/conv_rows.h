@@ -4,9 +4,10 @@
 // padding on the left and right, and computes tile_rows rows of sums. All those rows hold values that may occur (rows of padding
 // above and below the picture, also where its height is no multiple of tile_rows): Winograd mixes them and cancels again,
 // exactly only for integers. Who calls it (graph/, conv_picture.cc) makes the rows, and turns sums into values (epilogue.h).
-// Stride 1, odd kernels, no groups, no dilation.
+// Stride 1, odd kernels, no dilation, no groups but those of one channel (depthwise).
 //
 //   sum[t][x][o] = sum over u < kh, v < kw, c < c_in of  row[t + u][x + v][c] * w[o][c][u][v]
+//   depthwise:     sum over u < kh, v < kw           of  row[t + u][x + v][o] * w[o][u][v]      in this order, rows first
 //
 // Layout of an input row: pixels side by side, channels innermost; rows[r] points at the pixel that tap v = 0 of output
 // x = 0 reads, that is at column x - kw / 2.
@@ -44,7 +45,11 @@ struct RowConv {
   Input input = Input::kFloat;
   int c_in = 0, c_out = 0, kh = 0, kw = 0;
   int a_min = 0, a_max = 0, w_min = 0, w_max = 0;
+  bool depthwise = false;  // kFloat, c_in == c_out
 
+  size_t weights() const noexcept {
+    return static_cast<size_t>(c_out) * static_cast<size_t>(depthwise ? 1 : c_in) * static_cast<size_t>(kh * kw);
+  }
   int zero() const noexcept { return input == Input::kBytes && a_min < 0 ? -a_min : 0; }
   size_t c_out_padded() const noexcept { return round_up(static_cast<size_t>(c_out), 16); }
   size_t pixel_bytes() const noexcept {
@@ -64,7 +69,8 @@ struct RowKernel {
   // Whether it computes this convolution exactly (kFloat: within 1e-5 of the largest |sum|). Ranges decide as well as shapes.
   bool (*accepts)(const RowConv&) noexcept;
   size_t (*packed_bytes)(const RowConv&) noexcept;
-  // weights: (c_out, c_in, kh, kw) in C order; int16_t for kBits (-1, +1) and kBytes, float for kFloat. packed: 64-byte aligned.
+  // weights: (c_out, c_in, kh, kw), depthwise (c_out, kh, kw), in C order; int16_t for kBits (-1, +1) and kBytes, float for
+  // kFloat. packed: 64-byte aligned.
   void (*pack)(const RowConv&, const void* weights, void* packed) noexcept;
   size_t (*scratch_bytes)(const RowConv&, int pixels) noexcept;  // of one call; may be 0
   // scratch: 64-byte aligned, arbitrary contents. Several threads may run with the same packed weights.
@@ -72,7 +78,10 @@ struct RowKernel {
   // kFloat only: no padding behind the outputs of a pixel, where few of them would leave most of it as it was. Integers of
   // another layer are denormal floats, and one of those among 16 lanes costs an epilogue 100 cycles.
   bool gapless = false;
+  bool depthwise = false;  // computes depthwise convolutions, and no others
 
+  // Whether it is a kernel for this convolution at all; `accepts` is asked only then.
+  bool fits(const RowConv& conv) const noexcept { return input == conv.input && depthwise == conv.depthwise && accepts(conv); }
   size_t acc_stride(const RowConv& conv) const noexcept { return gapless ? static_cast<size_t>(conv.c_out) : conv.c_out_padded(); }
 };
 

@@ -63,7 +63,8 @@ class Engine:
         found = []
         for stage, (kernel, isa, _) in zip(self.plan.stages, self._engine.stages()):
             if stage["kind"] == "conv":
-                found.append(LayerKernel(stage["name"], "conv", stage["bits"], kernel, isa))
+                kind = "depthwise" if stage.get("depthwise") else "conv"
+                found.append(LayerKernel(stage["name"], kind, stage["bits"], kernel, isa))
             elif stage["kind"] == "swin":
                 for key in ("qkv", "proj", "fc1", "fc2"):
                     layer = getattr(stage["op"], key)
@@ -133,7 +134,8 @@ def _traffic(plan: Plan, stage: dict[str, Any]) -> int:
 
 def _macs(plan: Plan, stage: dict[str, Any]) -> int:
     if stage["kind"] == "conv":
-        return int(stage["c_in"] * stage["c_out"] * stage["kh"] * stage["kw"] * plan.maps[stage["input"]][2] ** 2)
+        inputs = 1 if stage.get("depthwise") else stage["c_in"]
+        return int(inputs * stage["c_out"] * stage["kh"] * stage["kw"] * plan.maps[stage["input"]][2] ** 2)
     if stage["kind"] == "swin":
         op = stage["op"]
         layers = sum(layer.c_in * layer.c_out for layer in (op.qkv, op.proj, op.fc1, op.fc2))

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from qsr.runtime.executor import bits_of
-from qsr.runtime.packed.codes import Tensors, vector
+from qsr.runtime.packed.codes import Tensors, dense, vector
 from qsr.runtime.packed.ops import (
     Act,
     Add,
     Affine,
+    Average,
     Bilinear,
     Conv,
+    Depthwise,
     Image,
     Norm,
     Op,
@@ -29,6 +31,7 @@ from qsr.runtime.packed.ops import (
     PReLU,
     Program,
     Quantize,
+    Repeat,
     Shuffle,
     SignAct,
     Swin,
@@ -147,6 +150,8 @@ class _Planner:
         self._made.add(number)
         if isinstance(op, Conv):
             self._conv(number, op)
+        elif isinstance(op, Depthwise):
+            self._depthwise(number, op)
         elif isinstance(op, Affine) and isinstance(self.ops[op.inputs[0]], Image):
             scale, offset = (vector(v, self.shapes[0].channels, self.tensors) for v in (op.scale, op.offset))
             out = self.floats[number] = self._map(number, "float")
@@ -240,6 +245,26 @@ class _Planner:
         behind.bias = layer.bias
         self._elementwise(number, behind, scaled)
 
+    def _depthwise(self, number: int, op: Depthwise) -> None:
+        """A convolution like others to what follows it, but that its outputs cannot change places."""
+        chain = Chain(number, op.channels, self.tensors, can_shuffle=False)
+        chain.bias = vector(op.bias, op.channels, self.tensors).astype(np.float64)
+        self._grow(chain, number)
+        fields: Stage = {
+            "name": op.name,
+            "bits": bits_of(op.weight, None),
+            "depthwise": True,
+            "c_in": op.channels,
+            "c_out": op.channels,
+            "kh": op.kernel[0],
+            "kw": op.kernel[1],
+            "input": self._padded(op.inputs[0]),
+            "format": "float",
+            "floats": _floats(dense(op, self.tensors)),
+            "what": " ".join(chain.fused),
+        }
+        self._finish(self._stage("conv", number, **fields, **chain.vectors()), chain)
+
     def _quantized(self, number: int, source: int, act: Act, slot: int) -> int:
         """A map of the values that the codes of `act` stand for."""
         channels = self.shapes[source].channels
@@ -270,7 +295,7 @@ class _Planner:
 
     def _simple(self, number: int, op: Op) -> None:
         """Operations without an epilogue; all make floats."""
-        assert isinstance(op, Norm | Quantize | Shuffle | Bilinear)
+        assert isinstance(op, Norm | Quantize | Repeat | Average | Shuffle | Bilinear)
         source = op.inputs[0]
         if isinstance(op, Quantize):
             slot = -1

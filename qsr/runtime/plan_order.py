@@ -77,7 +77,7 @@ def cut(stages: list[Stage], maps: list[Any], convs: int) -> list[int]:
     starts = [0]
     together, summed, enlarged = 0, False, False
     for number, stage in enumerate(stages):
-        conv = stage["kind"] == "conv"
+        conv = stage["kind"] == "conv" and not stage.get("depthwise")  # as cheap as what a cut in front of it would cost
         alone = stage["kind"] in WHOLE
         grows = not enlarged and any(maps[made][2] > 1 for made in outputs(stage))
         full = conv and not enlarged and (together >= 2 * convs or (together >= convs and summed))

@@ -283,6 +283,8 @@ class Grower {
       stage.kind = Kind::kBilinear;
       stage.up = 1 + in_.below(4);
       out_factor *= stage.up;
+    } else if (choice == 11 && in_.below(2)) {
+      channelwise(&stage, &out_channels);
     } else if (choice == 10 && window_ == 1 && from.channels <= 33) {
       swin_stage();
       return;
@@ -292,6 +294,32 @@ class Grower {
     if (stage.input < 0) stage.input = last_;
     stage.out = last_ = map(Input::kFloat, out_channels, out_factor);
     add(std::move(stage));
+  }
+
+  // A depthwise convolution, or channels repeated or averaged.
+  void channelwise(StageSpec* stage, int* out_channels) {
+    static const int sides[] = {1, 3, 3, 5, 9, 15};
+    const int kind = in_.below(3);
+    if (kind == 0) {
+      RowConv& conv = stage->conv;
+      stage->kind = Kind::kConv;
+      conv.depthwise = true;
+      conv.c_in = conv.c_out = *out_channels;
+      conv.kh = in_.one_of(sides);
+      conv.kw = in_.one_of(sides);
+      stage->floats = in_.reals(static_cast<int>(conv.weights()));
+      for (std::vector<float>* values : {&stage->scale, &stage->bias, &stage->slope, &stage->after}) *values = in_.maybe(*out_channels);
+      stage->second = like_last();
+      return;
+    }
+    stage->up = 2 + in_.below(3);
+    if (kind == 1 && *out_channels % stage->up == 0) {
+      stage->kind = Kind::kAverage;
+      *out_channels /= stage->up;
+    } else {
+      stage->kind = Kind::kRepeat;
+      *out_channels *= stage->up;
+    }
   }
 
   void spatial(StageSpec* stage) {

@@ -37,6 +37,7 @@ void damage(qsr::fuzz::Bytes& in, qsr::NetworkSpec* network) {
     if (in.below(4) == 0) map.format = static_cast<qsr::Input>(in.below(3));
   } else if (kind == 5) {
     stage.kind = static_cast<qsr::Kind>(in.below(qsr::kKinds));
+    if (in.below(4) == 0) stage.conv.depthwise = !stage.conv.depthwise;
   } else if (kind == 6 && !stage.sinks.empty()) {
     qsr::SinkSpec& sink = stage.sinks[0];
     int* const fields[] = {&sink.map, &sink.lowest, &sink.highest};

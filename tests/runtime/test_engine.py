@@ -16,7 +16,7 @@ from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.packed.codes import weight_codes
 from qsr.runtime.packed.ops import Conv
 from qsr.runtime.plan import make_plan
-from tests.runtime.packed.build import METHODS, conv_net, swin_net
+from tests.runtime.packed.build import METHODS, conv_net, mixer_net, swin_net
 
 _kernels = pytest.importorskip("qsr._kernels", reason="the extension was not built")
 engine = pytest.importorskip("qsr.runtime.engine")
@@ -53,6 +53,26 @@ def test_engine_is_the_interpreter(method: str, layout: str) -> None:
         ours = one.run(picture(*size), True)
         assert_near(ours, oracle.run(picture(*size), True))
         assert np.array_equal(ours, three.run(picture(*size), True))
+
+
+@pytest.mark.parametrize("method", METHODS + ODD)
+@pytest.mark.parametrize("unit", [False, True])
+def test_mixers(method: str, unit: bool) -> None:
+    net = mixer_net(method, features=20, blocks=2, expansion=2 + unit, unit=unit)
+    oracle = Interpreter(*net, net[0].programs[0])
+    one, three = engine_of(net), engine_of(net, 3)
+    for size in ((1, 1), (2, 3), (9, 21)):
+        ours = one.run(picture(*size), True)
+        assert_near(ours, oracle.run(picture(*size), True))
+        assert np.array_equal(ours, three.run(picture(*size), True))
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 3), (1, 9), (15, 15)])
+@pytest.mark.parametrize("features", [1, 7, 16, 33, 64])
+def test_depthwise_convolutions_of_any_size(features: int, kernel: tuple[int, int]) -> None:
+    net = mixer_net("fp", features, 1, kernel=kernel)
+    ours = engine_of(net, 2).run(picture(7, 19), True)
+    assert_near(ours, Interpreter(*net, net[0].programs[0]).run(picture(7, 19), True))
 
 
 @pytest.mark.parametrize("features", [8, 30, 60, 64])
@@ -97,10 +117,22 @@ def test_swin(method: str) -> None:
 @pytest.mark.parametrize("method", ["fp", "w1a1x2", "w2a2", "w4a8", "w2a2f", "w1a1m"])
 def test_every_instruction_set(method: str, isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(engine.VARIABLE, isa)
-    net = conv_net(method, features=64, blocks=1, scale=2, tail=method)
-    made = engine_of(net)
-    assert {kernel.isa for kernel in made.kernels()} <= set(ISAS[: ISAS.index(isa) + 1])
-    assert_near(made.run(picture(10, 33), True), Interpreter(*net, net[0].programs[0]).run(picture(10, 33), True))
+    for net in (conv_net(method, features=64, blocks=1, scale=2, tail=method), mixer_net(method, features=40)):
+        made = engine_of(net)
+        assert {kernel.isa for kernel in made.kernels()} <= set(ISAS[: ISAS.index(isa) + 1])
+        assert_near(made.run(picture(10, 33), True), Interpreter(*net, net[0].programs[0]).run(picture(10, 33), True))
+
+
+@pytest.mark.skipif(len(ISAS) < 3, reason="this processor has no AVX-512")
+@pytest.mark.parametrize("features", [5, 8, 24, 64])
+def test_depthwise_sums_are_the_same_on_avx2_and_avx512(features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between layers whose codes are bits nothing else is rounded, so the floats have to be equal."""
+    net = mixer_net("w1a1", features, blocks=2)
+    made = []
+    for isa in ("avx2", "avx512"):
+        monkeypatch.setenv(engine.VARIABLE, isa)
+        made.append(engine_of(net, 2).run(picture(9, 20), True))
+    assert np.array_equal(*made)
 
 
 def test_values_of_every_operation() -> None:

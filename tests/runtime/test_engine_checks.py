@@ -89,6 +89,74 @@ def test_a_picture_has_three_channels(channels: int) -> None:
         made(parts)
 
 
+def deep() -> dict[str, Any]:
+    """A picture, its channels repeated, a depthwise convolution of 3 x 3, the average of both parts, the picture stored."""
+    floats = np.zeros((6, 3, 3), np.float32)
+    floats[:, 1, 1] = 1
+    conv = {"kind": "conv", "input": 1, "out": 2, "format": "float", "c_in": 6, "c_out": 6, "kh": 3, "kw": 3, "floats": floats}
+    stages = [
+        {"kind": "picture", "out": 0},
+        {"kind": "repeat", "input": 0, "out": 1, "up": 2},
+        conv | {"depthwise": True},
+        {"kind": "average", "input": 2, "out": 3, "up": 2},
+        {"kind": "store", "input": 3},
+    ]
+    maps = [("float", channels, 1, 0) for channels in (3, 6, 6, 3)]
+    return {"maps": maps, "stages": stages, "segments": [0], "scale": 1, "slots": 0}
+
+
+def test_a_depthwise_plan_is_good() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    assert np.array_equal(made(deep()).run(picture, True), picture)
+
+
+@pytest.mark.drill("F1")
+@pytest.mark.parametrize(
+    ("stage", "fields"),
+    [
+        (1, {"up": 1}),  # three channels do not become six
+        (1, {"up": 3}),
+        (1, {"up": 0}),
+        (1, {"up": 2**31 - 1}),
+        (1, {"second": 0}),
+        (2, {"depthwise": False}),  # a sixth of the weights that it would need
+        (2, {"floats": np.zeros((6, 6, 3, 3), np.float32)}),
+        (2, {"floats": np.zeros((6, 3), np.float32)}),
+        (2, {"c_in": 3}),
+        (2, {"c_out": 12, "floats": np.zeros((12, 3, 3), np.float32)}),
+        (2, {"planes": 2}),
+        (2, {"kh": 2}),
+        (2, {"kw": 17}),
+        (2, {"bias": ONES}),
+        (2, {"slot": 0}),
+        (3, {"up": 3}),
+        (3, {"up": 4}),
+        (3, {"up": 0}),
+        (3, {"floats": ONES}),
+    ],
+)
+def test_depthwise_fields_that_do_not_fit(stage: int, fields: dict[str, Any]) -> None:
+    parts = deep()
+    parts["stages"][stage] |= fields
+    with pytest.raises(FormatError):
+        made(parts)
+
+
+@pytest.mark.drill("F1")
+@pytest.mark.parametrize("form", ["bits", "bytes"])
+def test_depthwise_convolutions_are_of_floats(form: str) -> None:
+    parts = deep()
+    sinks = [{"map": 2, "highest": 1}]
+    parts["maps"][1:3] = [("float", 6, 1, 0), (form, 6, 1, 0)]
+    parts["maps"].append(("float", 6, 1, 0))
+    codes = {"codes": np.ones((6, 3, 3), np.int16), "floats": None, "scale": np.ones(6, np.float32), "format": form}
+    parts["stages"][2] |= {"input": 2, "out": 4, "ranges": (-1, 1, -1, 1) if form == "bits" else (0, 1, 0, 1), **codes}
+    parts["stages"].insert(2, {"kind": "map", "input": 1, "sinks": sinks})
+    parts["stages"][4] |= {"input": 4}
+    with pytest.raises(FormatError):
+        made(parts)
+
+
 def swin(channels: int, window: int) -> dict[str, Any]:
     def linear(c_in: int, c_out: int) -> dict[str, Any]:
         return {"weight": np.zeros((c_out, c_in), np.float32), "bias": np.zeros(c_out, np.float32)}

@@ -17,7 +17,7 @@ from qsr.runtime import model as module
 from qsr.runtime.interpreter import Interpreter
 from qsr.runtime.model import Model
 from qsr.runtime.packed.container import write
-from tests.runtime.packed.build import conv_net, swin_net
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net
 
 SEED = 17
 METHODS = ("w2a2", "w1a1", "w1a1x2p", "w8a8", "w4a4f", "fp")
@@ -79,6 +79,18 @@ def test_tiles_and_streams_equal_one_run(method: str, scale: int) -> None:
         for tile, rows in (("auto", 5), (8, 3), (16, 100), (None, 1)):
             made = list(net.rows(bands(x, rows), x.shape[1], x.shape[0], tile))
             assert same(np.concatenate(made), whole, method)
+
+
+@pytest.mark.drill("M2")
+@pytest.mark.parametrize("method", ["fp", "w1a1", "w1a1x2", "w4a4", "w8a8"])
+def test_mixers_in_tiles_and_streams(method: str) -> None:
+    """Depthwise sums stay what they are wherever a tile begins; behind the head's float blocks they decide about codes."""
+    net = Model(*mixer_net(method, features=24, blocks=3, expansion=3, scale=3, seed=SEED), threads=2)
+    for x in (picture(37, 29), picture(3, 4)):
+        whole = net.upscale(x, tile=None)
+        for tile in ("auto", 16, 11 if len(x) > 3 else 1):
+            assert same(net.upscale(x, tile), whole, method), tile
+        assert same(np.concatenate(list(net.rows(bands(x, 3), x.shape[1], x.shape[0], 8))), whole, method)
 
 
 def same(found: np.ndarray, expected: np.ndarray, method: str) -> bool:

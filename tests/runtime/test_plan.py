@@ -10,7 +10,7 @@ import pytest
 from qsr.runtime.packed.ops import Add, Affine, Image, PReLU, Quantize, UniformAct
 from qsr.runtime.plan import Plan, make_plan
 from qsr.runtime.plan_order import inputs, outputs
-from tests.runtime.packed.build import Builder, conv_net, swin_net
+from tests.runtime.packed.build import Builder, conv_net, mixer_net, swin_net
 
 
 def plan_of(*args: Any, **kwargs: Any) -> Plan:
@@ -116,6 +116,21 @@ def test_stages_come_behind_what_they_read() -> None:
         for stage in plan.stages:
             assert set(inputs(stage)) <= made
             made |= set(outputs(stage))
+
+
+def test_mixers_are_their_layers_and_what_moves_channels() -> None:
+    """Sums and activations land in epilogues, those of depthwise convolutions too."""
+    header, tensors = mixer_net("w1a1", blocks=2)
+    plan = make_plan(header, tensors, header.programs[0])
+    made = sorted(set(kinds(plan)) - {"conv"})
+    assert made == ["average", "bilinear", "picture", "repeat", "store"]
+    assert kinds(plan).count("conv") == 2 + 2 * 3
+    dw, conv1, conv2 = (named(plan, f"body.0.{name}") for name in ("dw", "conv1", "conv2"))
+    assert (dw["depthwise"], dw["floats"].shape, dw["what"]) == (True, (8, 3, 3), "add")
+    assert dw["second"] == dw["input"]
+    assert [sink["map"] for sink in dw["sinks"]] == [conv1["input"]]
+    assert [sink["map"] for sink in conv1["sinks"]] == [conv2["input"]]
+    assert [plan.maps[stage["out"]][1] for stage in plan.stages if stage["kind"] in ("repeat", "average")] == [16, 8] * 2
 
 
 def test_odd_programs() -> None:

@@ -54,6 +54,13 @@ def test_segments() -> None:
     assert cut(stages, maps, 100) == [0, 9]
 
 
+def test_depthwise_convolutions_do_not_fill_a_segment() -> None:
+    """They are cheap, and run with the layer before them."""
+    stages = [stage("picture", 0, makes=0)]
+    stages += [stage("conv", n, n - 1, n, second=n - 1, depthwise=n % 2 == 1) for n in range(1, 7)]
+    assert cut([*stages, stage("store", 7, 6)], [("float", 8, 1, 0)] * 7, 1) == [0, 4, 6]
+
+
 def test_whole_maps_stand_alone() -> None:
     stages = [
         stage("picture", 0, makes=0),
