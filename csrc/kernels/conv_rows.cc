@@ -42,7 +42,7 @@ Status check_row_conv(const RowConv& c) noexcept {
     return failure(Code::kFormat, "depthwise convolution: found %d to %d channels, expected as many floats", c.c_in, c.c_out);
   }
   if (c.input == Input::kFloat) return {};
-  if (c.a_min > 0 || c.a_max < 0 || c.a_max - c.a_min > 255 || c.w_min > 0 || c.w_max < 0 || c.w_min < -256 || c.w_max > 255) {
+  if (c.a_min > 0 || c.a_max < 0 || int64_t{c.a_max} - c.a_min > 255 || c.w_min > 0 || c.w_max < 0 || c.w_min < -256 || c.w_max > 255) {
     return failure(Code::kFormat, "convolution: found codes %d..%d and weights %d..%d, expected 256 codes around 0 and 9 bits", c.a_min,
                    c.a_max, c.w_min, c.w_max);
   }

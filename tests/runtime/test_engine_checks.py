@@ -157,6 +157,21 @@ def test_depthwise_convolutions_are_of_floats(form: str) -> None:
         made(parts)
 
 
+@pytest.mark.drill("F1")
+@pytest.mark.parametrize("highest", [128, 2**31 - 1])
+def test_ranges_of_more_than_a_byte(highest: int) -> None:
+    """Their difference was taken in 32 bits (found by the fuzzer: undefined, and below 256 where it wraps)."""
+    parts = plan()
+    parts["maps"].append(("bytes", 3, 1, 128))
+    codes = {"floats": None, "codes": np.ones((3, 3, 1, 1), np.int16), "scale": ONES, "format": "bytes"}
+    parts["stages"][1] |= {"input": 3, "ranges": (-128, highest, -1, 1), **codes}
+    parts["stages"].insert(1, {"kind": "map", "input": 0, "sinks": [{"map": 3, "lowest": -128, "highest": 127}]})
+    with pytest.raises(FormatError):
+        made(parts)
+    parts["stages"][2] |= {"ranges": (-128, 127, -1, 1)}
+    made(parts)
+
+
 def swin(channels: int, window: int) -> dict[str, Any]:
     def linear(c_in: int, c_out: int) -> dict[str, Any]:
         return {"weight": np.zeros((c_out, c_in), np.float32), "bias": np.zeros(c_out, np.float32)}
