@@ -84,7 +84,8 @@ def check_convolutions() -> Finding:
         from qsr.runtime.backend import backend_info
 
         return ok(f"{backend_info().name}: {cases} random convolutions equal exact sums (no compiled kernels, see backend)")
-    kernels = [kernel for kernel in _kernels.row_kernels() if kernel["supported"]]
+    deep = [{**kernel, "depthwise": True} for kernel in _kernels.depthwise_kernels()]
+    kernels = [kernel for kernel in (*_kernels.row_kernels(), *deep) if kernel["supported"]]
     ran = dict.fromkeys((kernel["name"] for kernel in kernels), 0)
     for kernel, side, _ in product(kernels, SIDES, range(ROUNDS)):
         case = _case(_kernels, kernel, side, rng)
@@ -122,15 +123,20 @@ def _reference_problem(rng: np.random.Generator) -> str:
 
 
 def _case(extension: Any, kernel: dict[str, Any], side: int, rng: np.random.Generator) -> Any:
-    """(picture (H, W, C), weights (O, C, side, side), ranges of codes) that the kernel accepts, None where it takes none."""
+    """(picture (H, W, C), weights (O, C, side, side), ranges of codes) that the kernel accepts, None where it takes none.
+
+    Weights of a depthwise kernel: (C, 1, side, side).
+    """
     import numpy as np
 
     dtype = np.float32 if kernel["input"] == "float" else np.int16
     # some kernels leave few channels to others, some take no more than three outputs
     few, many = rng.integers(1, 18, 2), rng.integers(45, 66, 2)
+    deep = kernel.get("depthwise", False)
     pairs = [(few[0], few[1]), (many[0], many[1]), (many[0], rng.integers(1, 4))]
     for c_in, c_out in rng.permutation(pairs).tolist():
-        shapes = np.zeros((1, 1, c_in), dtype), np.zeros((c_out, c_in, side, side), dtype)
+        sides = (c_in, 1, side, side) if deep else (c_out, c_in, side, side)
+        shapes = np.zeros((1, 1, c_in), dtype), np.zeros(sides, dtype)
         choices = [r for r in _ranges(kernel["input"]) if extension.row_kernel_accepts(kernel["name"], *shapes, r)]
         if not choices:
             continue
@@ -162,7 +168,7 @@ def _ranges(kind: str) -> list[tuple[int, ...]]:
 
 
 def exact(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Zero-padded sums, (H, W, C) x (O, C, k, k) -> (H, W, O); float64 holds every sum of codes exactly."""
+    """Zero-padded sums, (H, W, C) x (O, C, k, k) -> (H, W, O), depthwise with (C, 1, k, k); float64 holds sums of codes exactly."""
     import numpy as np
 
     height, width, _ = picture.shape
@@ -170,7 +176,8 @@ def exact(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
     padded = np.pad(picture.astype(np.float64), ((side // 2, side // 2), (side // 2, side // 2), (0, 0)))
     sums = np.zeros((height, width, weights.shape[0]))
     for u, v in product(range(side), range(side)):
-        sums += padded[u : u + height, v : v + width] @ weights[:, :, u, v].astype(np.float64).T
+        near, by = padded[u : u + height, v : v + width], weights[:, :, u, v].astype(np.float64)
+        sums += near @ by.T if by.shape[1] == near.shape[2] else near * by[:, 0]
     return sums
 
 

@@ -15,7 +15,8 @@ from qsr.doctor.worker import examine
 from qsr.runtime import backend, numpy_kernels
 
 extension = pytest.importorskip("qsr._kernels", reason="the extension was not built", exc_type=ImportError)
-SUPPORTED = [kernel["name"] for kernel in extension.row_kernels() if kernel["supported"]]
+TABLE = [*extension.row_kernels(), *({**kernel, "depthwise": True} for kernel in extension.depthwise_kernels())]
+SUPPORTED = [kernel["name"] for kernel in TABLE if kernel["supported"]]
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def test_this_installation_is_healthy():
 
 def test_every_kernel_is_exercised_whatever_the_seed(monkeypatch):
     """Several seeds, without running anything: no kernel goes without a case by bad luck."""
-    table = [kernel for kernel in extension.row_kernels() if kernel["supported"]]
+    table = [kernel for kernel in TABLE if kernel["supported"]]
     for seed in range(15):
         rng = np.random.default_rng(seed)
         for kernel in table:
