@@ -168,7 +168,7 @@ def _ranges(kind: str) -> list[tuple[int, ...]]:
 
 
 def exact(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Zero-padded sums, (H, W, C) x (O, C, k, k) -> (H, W, O), depthwise with (C, 1, k, k); float64 holds sums of codes exactly."""
+    """Zero-padded sums in float64, exact for codes: (H, W, C) x (O, C, k, k) -> (H, W, O), depthwise with (C, 1, k, k)."""
     import numpy as np
 
     height, width, _ = picture.shape
