@@ -25,6 +25,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "upscale"))
 from upscale_fakes import Nearest, colours, larger
 
 
+# a shell in the background has its children ignore Ctrl-C; one that this runs in has to hear it. Made before `folder`, which
+# takes signal.signal away
+HEARING = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with two pictures; every model is Nearest(2)."""
@@ -139,10 +144,8 @@ main()
 def test_a_signal_leaves_nothing_half_written(folder: Path, repository: Path, number: signal.Signals) -> None:
     code = CHILD.format(tests=str(repository / "tests" / "upscale"))
     where = {**os.environ, "PYTHONPATH": str(repository)}
-    # a shell in the background has its children ignore Ctrl-C; this one has to hear it
-    hearing = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    child = subprocess.Popen([sys.executable, "-c", code], env=where, text=True, preexec_fn=hearing, **pipes)
+    child = subprocess.Popen([sys.executable, "-c", code], env=where, text=True, preexec_fn=HEARING, **pipes)
     assert child.stdout
     assert child.stdout.readline() == "begun\n"
     time.sleep(0.05)
