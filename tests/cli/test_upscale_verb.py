@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "upscale"))
 
 from upscale_fakes import Nearest, colours, larger
 
-
 # a shell in the background has its children ignore Ctrl-C; one that this runs in has to hear it. Made before `folder`, which
 # takes signal.signal away
 HEARING = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
