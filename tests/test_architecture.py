@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "qsr"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = {
-    **dict.fromkeys(("errors", "spec", "files", "jsonfile", "quantities", "cluster"), 0),
+    **dict.fromkeys(("errors", "spec", "files", "jsonfile", "quantities", "cluster", "surroundings"), 0),
     **dict.fromkeys(("options", "runtime", "compat"), 1),
     **dict.fromkeys(("quant", "data"), 2),
     "archs": 3,
@@ -34,7 +34,7 @@ LEVEL_ARROWS = {
     ("export", "evaluate"),
 }
 LIGHT_ROOMS = (
-    *("__init__", "errors", "spec", "files", "jsonfile", "quantities", "cluster"),
+    *("__init__", "errors", "spec", "files", "jsonfile", "quantities", "cluster", "surroundings"),
     *("options", "runtime", "compat", "upscale", "doctor", "cli"),
 )
 HEAVY = {"torch", "torchvision", "basicsr", "cv2", "numba", "skimage", "scipy", "tensorboard"}

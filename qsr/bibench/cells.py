@@ -23,17 +23,22 @@ from qsr.bibench.rows import TWIN, Network, Work
 from qsr.errors import FormatError, OptionsError
 from qsr.files import write_atomic
 from qsr.jsonfile import read_json
-from qsr.leaderboard.identity import code_version
+from qsr.leaderboard.identity import code_version, methods_of, source_version
 
 FORMAT = 1
 Kind = Literal["robust", "train", "infer"]
 TIMED: tuple[Kind, ...] = ("train", "infer")
 BICUBIC = "bicubic"
-# rooms whose code decides a cell's values
+# rooms, and single modules, whose code decides a cell's values; of the quantizers the network's own
 ROOMS: dict[Kind, tuple[str, ...]] = {
-    "robust": ("archs", "quant", "data", "evaluate", "bibench"),
-    "train": ("archs", "quant", "data", "train", "bibench"),
-    "infer": ("export", "runtime", "bench", "bibench"),
+    "robust": ("archs", "quant", "data", "evaluate"),
+    "train": ("archs", "quant", "data", "train"),
+    "infer": ("export", "runtime", "bench"),
+}
+MODULES: dict[Kind, tuple[str, ...]] = {
+    "robust": ("bibench.robust", "data.corrupt", "data.noise", "data.blur"),
+    "train": ("bibench.speed",),
+    "infer": ("bibench.infer",),
 }
 
 
@@ -41,7 +46,7 @@ ROOMS: dict[Kind, tuple[str, ...]] = {
 class Cell:
     """name: `bnn_cnn_x2_s0`. model, twin: experiments; empty for bicubic, and where the cell has no twin.
 
-    settings: plain values that decide what is measured. folder: of the benchmark.
+    settings: plain values that decide what is measured. methods: quantizers of the network. folder: of the benchmark.
     """
 
     kind: Kind
@@ -51,6 +56,7 @@ class Cell:
     twin: str
     scale: int
     settings: Mapping[str, Any]
+    methods: tuple[str, ...] = ()
 
     @property
     def file(self) -> Path:
@@ -65,7 +71,7 @@ class Cell:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Cell:
-        return cls(**{**data, "folder": Path(data["folder"])})
+        return cls(**{**data, "folder": Path(data["folder"]), "methods": tuple(data["methods"])})
 
 
 def cells(work: Work, kind: Kind) -> list[Cell]:
@@ -91,7 +97,8 @@ def _made(work: Work, kind: Kind) -> Iterator[Cell]:
         if kind == "train" and network.scale != bench.scales[0]:
             continue
         twin = str(work.task(network.twin).folder) if kind != "robust" else ""
-        yield Cell(kind, network.name, work.out, str(work.task(network).folder), twin, network.scale, settings)
+        task = work.task(network)
+        yield Cell(kind, network.name, work.out, str(task.folder), twin, network.scale, settings, methods_of(task.options))
 
 
 def _wanted(work: Work, network: Network) -> bool:
@@ -110,7 +117,8 @@ def key(cell: Cell) -> str:
     for folder in (cell.model, cell.twin):
         file = _model_file(folder) if folder else None
         digest.update(file.read_bytes() if file else b"-")
-    digest.update(code_version((), ROOMS[cell.kind]).encode())
+    digest.update(code_version(cell.methods, ROOMS[cell.kind]).encode())
+    digest.update(source_version(MODULES[cell.kind]).encode())
     return digest.hexdigest()
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from qsr.bibench.cells import Cell
 from qsr.export.command import Packing, export_packed
 from qsr.runtime.engine import VARIABLE, limit
 from qsr.runtime.model import load
+from qsr.surroundings import variable
 
 PORTABLE = "portable"
 PORTABLE_ROUNDS = 5  # it is several times slower, and its ratio is no headline
@@ -46,7 +45,7 @@ def measure(cell: Cell) -> dict[str, Any]:
         **_timed(ours, theirs, width, height, threads, int(settings["rounds"])),
         "commands": _commands(cell, ours, theirs, threads),
     }
-    with _isa(PORTABLE):
+    with variable(VARIABLE, PORTABLE):  # read when an engine is made
         values[PORTABLE] = _timed(ours, theirs, width, height, threads, min(PORTABLE_ROUNDS, int(settings["rounds"])))
     return values
 
@@ -67,17 +66,3 @@ def _commands(cell: Cell, ours: Path, theirs: Path, threads: int) -> list[str]:
         *(["qsr", "bench", str(file), "--size", size, "--threads", str(threads)] for file in (ours, theirs)),
     ]
     return [shlex.join(line) for line in lines]
-
-
-@contextmanager
-def _isa(name: str) -> Iterator[None]:
-    """Engines made inside use no more than these instructions."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = name
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before

@@ -25,7 +25,7 @@ class Corrupted(BenchmarkSet):
     """A set with its LR pictures corrupted."""
 
     def __init__(self, whole: BenchmarkSet, kind: str, severity: int, seed: int, table: Table) -> None:
-        self.__dict__.update(whole.__dict__)
+        super().__init__(whole.name, whole.pairs)
         self._whole, self._how = whole, (kind, severity, seed, table)
 
     def pair(self, i: int) -> Pair:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,9 @@ class Run:
 
     # --- doing it ---------------------------------------------------------------------------------------------------------
     def train(self) -> None:
-        """All trainings that the tracks need. Rows that say the same are trained once."""
+        """All trainings that the tracks need (complexity needs none). Rows that say the same are trained once."""
+        if set(self.how.tracks) == {"comp"}:
+            return
         for name, session in self.sessions.items():
             if name == GRID and "train" not in self.how.tracks:
                 continue
@@ -203,16 +205,4 @@ def _distinct(session: Session, tasks: Sequence[Task]) -> tuple[list[Task], list
 
 
 def _with(plan: Plan, tasks: Iterable[Task]) -> Plan:
-    from dataclasses import replace
-
     return replace(plan, chosen=frozenset(task.name for task in tasks))
-
-
-def results(session: Session) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Finished trainings with what is stored of them."""
-    from qsr.leaderboard.work import read_result
-
-    for task in session.plan.tasks:
-        found = read_result(task)
-        if found is not None and found["status"] == "done":
-            yield task, found

@@ -13,7 +13,7 @@ from qsr.bibench import metrics
 from qsr.bibench.metrics import Metric, Reading
 from qsr.bibench.rows import TWIN, Network, Work
 from qsr.bibench.run import Run
-from qsr.bibench.spec import Operator, Track
+from qsr.bibench.spec import Operator
 from qsr.data.corrupt import MOVES_LEVEL
 from qsr.leaderboard.collect import baseline_of
 from qsr.leaderboard.work import read_result
@@ -171,9 +171,3 @@ class Scores:
 
 def _ratio(found: dict[str, Any] | None) -> float | None:
     return float(found["ratio"]) if found else None
-
-
-def tracks_of(column: str) -> Track:
-    """The track that a column belongs to."""
-    track: Track = "robust" if column == ROBUST_STILL else "infer" if column == INFER_PORTABLE else column  # type: ignore[assignment]
-    return track

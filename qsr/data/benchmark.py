@@ -46,7 +46,7 @@ class BenchmarkSet:
         self.scale = pairs.scale
         self.images = pairs.names
         self.made_lr = pairs.lq is None
-        self._pairs = pairs
+        self.pairs = pairs
         self._lr: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class BenchmarkSet:
 
     def pair(self, i: int) -> Pair:
         """Pair i: lr (h, w, 3) uint8 and hr (scale h, scale w, 3) uint8. DataError names a damaged file."""
-        pair = self._pairs.read(i, self._lr.get(i))
+        pair = self.pairs.read(i, self._lr.get(i))
         if self.made_lr:
             self._lr[i] = pair.lr
         return pair

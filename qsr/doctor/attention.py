@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qsr.doctor.check import Finding, fail, ok, skip
 from qsr.doctor.kernels import OTHER_KERNELS
-from qsr.doctor.surroundings import variable
+from qsr.surroundings import variable
 
 if TYPE_CHECKING:
     import numpy as np

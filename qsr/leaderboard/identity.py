@@ -142,7 +142,7 @@ def folder_hash(folder: Path) -> str:
 def code_of(task: Task) -> tuple[str, str]:
     """Versions of the code that trains a task, and of all the code that its result depends on."""
     rooms = (*TRAINING_ROOMS, "ptq") if task.row.kind == "ptq" else TRAINING_ROOMS
-    training = code_version(_methods(task.options), rooms)
+    training = code_version(methods_of(task.options), rooms)
     return training, _short(training, code_version((), MEASURING_ROOMS))
 
 
@@ -158,6 +158,13 @@ def code_version(methods: tuple[str, ...], rooms: tuple[str, ...]) -> str:
             if module not in others and path.stem not in BYSTANDERS.get(room, ()):
                 parts += [module, bare_source(path.read_text(encoding="utf-8"))]
     return _short(*parts)
+
+
+@cache
+def source_version(modules: tuple[str, ...]) -> str:
+    """12 hex digits over the parsed sources of single modules of qsr, `data.corrupt`, without docstrings."""
+    paths = [PACKAGE.joinpath(*name.split(".")).with_suffix(".py") for name in modules]
+    return _short(*(bare_source(path.read_text(encoding="utf-8")) for path in paths))
 
 
 def bare_source(text: str) -> str:
@@ -187,7 +194,7 @@ def _closure(modules: Iterable[str]) -> set[str]:
     return found
 
 
-def _methods(options: Options) -> tuple[str, ...]:
+def methods_of(options: Options) -> tuple[str, ...]:
     """Quantizers that a network's options name."""
     if options.quant is None:
         return ()

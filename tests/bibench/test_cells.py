@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qsr.bibench import cells as cells_of
 from qsr.bibench.cells import Cell, cells, command, finished, key, perform, read
 from qsr.bibench.rows import Network
 from qsr.errors import FormatError
+from qsr.leaderboard import identity
 from tests.bibench.bench_drill import store_cell, store_model, work
 
 
@@ -55,11 +55,31 @@ def test_a_stored_cell_holds_until_something_that_it_depends_on_changes(data: Pa
     assert not finished(cell), "another network"
 
 
-def test_the_key_knows_the_code(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = cells(work(tmp_path, data), "robust")[0]
-    before = key(cell)
-    monkeypatch.setattr(cells_of, "code_version", lambda methods, rooms: "other")
-    assert key(cell) != before
+def test_the_key_knows_the_code_that_decides_and_no_other(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corruption and the network's own quantizer count; tables, and other quantizers, do not."""
+    found = cells(work(tmp_path, data), "robust")
+    bicubic, bnn = found[0], next(cell for cell in found if cell.name == "bnn_cnn_x2_s0")
+    assert bnn.methods == ("bnn",)
+    before = {cell.name: key(cell) for cell in (bicubic, bnn)}
+    read_text = Path.read_text
+
+    def changed(names: tuple[str, ...]) -> dict[str, bool]:
+        def edited(path: Path, *args: object, **how: object) -> str:
+            text = read_text(path, *args, **how)  # type: ignore[arg-type]
+            return f"{text}\nADDED = 1\n" if path.name in names else text
+
+        identity.code_version.cache_clear()
+        identity.source_version.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", edited)
+            now = {cell.name: key(cell) != before[cell.name] for cell in (bicubic, bnn)}
+        identity.code_version.cache_clear()
+        identity.source_version.cache_clear()
+        return now
+
+    assert changed(("corrupt.py",)) == {"bicubic_x2": True, "bnn_cnn_x2_s0": True}
+    assert changed(("bnn.py",)) == {"bicubic_x2": False, "bnn_cnn_x2_s0": True}
+    assert changed(("fda.py", "tables.py", "collect.py")) == {"bicubic_x2": False, "bnn_cnn_x2_s0": False}
 
 
 def test_what_is_measured_is_stored_with_its_command(data: Path, tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_another_leaderboards_rows_count(data: Path, tmp_path: Path, monkeypatch
     assert asked == [(found.work.out, Path("elsewhere"), run.SIDE)], "the grid is for the training track only"
 
 
+def test_complexity_alone_trains_nothing(data: Path, tmp_path: Path) -> None:
+    found, said = running(tmp_path, data, How(("comp",)))
+    found.train()
+    assert said == []
+    assert not (found.work.out / "x2" / "rows").exists()
+    assert collect.collect(found)["operators"][0]["metrics"]["psnr"]["comp"]["value"] > 1
+
+
 def test_cells_wait_for_their_networks_and_fail_alone(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, said = running(tmp_path, data, How(("robust",)))
     for operator in ("fp", "bnn"):

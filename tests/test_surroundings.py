@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from qsr.doctor.surroundings import variable
+from qsr.surroundings import variable
 
 
 @pytest.mark.parametrize("before", [None, "old"])
