@@ -21,6 +21,7 @@ from qsr.runtime.packed.ops import (
     Affine,
     Bilinear,
     Conv,
+    Depthwise,
     FloatWeight,
     Linear,
     Op,
@@ -42,7 +43,7 @@ def fp32(header: PackedHeader, tensors: Tensors, program: Program) -> tuple[Pack
     kept: Tensors = dict(tensors)
     ops: list[Op] = []
     for op in program.ops:
-        if isinstance(op, Conv):
+        if isinstance(op, Conv | Depthwise):
             ops.append(_float(op, tensors, kept))
         elif isinstance(op, Swin):
             layers = {name: _float(getattr(op, name), tensors, kept) for name in ("qkv", "proj", "fc1", "fc2")}
@@ -77,11 +78,12 @@ def int8(header: PackedHeader, tensors: Tensors, program: Program) -> tuple[Pack
 
 
 def _float(op: Any, tensors: Tensors, kept: Tensors) -> Any:
-    """A Conv or Linear of float32 weights without a quantized input."""
-    assert isinstance(op, Conv | Linear)
+    """A Conv, Depthwise or Linear of float32 weights without a quantized input."""
+    assert isinstance(op, Conv | Depthwise | Linear)
     name = f"twin.{op.name}"
     kept[name] = np.ascontiguousarray(codes.dense(op, tensors), np.float32)
-    return replace(op, weight=FloatWeight(name), act=None)
+    weight = FloatWeight(name)
+    return replace(op, weight=weight) if isinstance(op, Depthwise) else replace(op, weight=weight, act=None)
 
 
 def _input_ranges(header: PackedHeader, tensors: Tensors) -> dict[int, tuple[float, float]]:
@@ -111,6 +113,8 @@ def macs(program: Program, pixels: int) -> int:
             here *= op.factor**2
         if isinstance(op, Conv):
             total += op.c_in * op.c_out * op.kernel[0] * op.kernel[1] * pixels * here
+        if isinstance(op, Depthwise):
+            total += op.channels * op.kernel[0] * op.kernel[1] * pixels * here
         if isinstance(op, Swin):
             linear = sum(layer.c_in * layer.c_out for layer in (op.qkv, op.proj, op.fc1, op.fc2))
             total += (linear + 2 * op.window**2 * op.channels) * pixels * here

@@ -15,6 +15,7 @@ from qsr.evaluate.complexity import complexity
 from qsr.options import load
 from qsr.options.ready import ready_file
 from qsr.quant import calibrate, quantizers
+from tests.archs.reach import assert_receptive_field
 
 UNIT = BlockSettings("unit")
 MIXER = {"type": "Mixer", "num_feat": 8, "num_block": 2}
@@ -39,17 +40,8 @@ def test_any_size(scale: int, block: BlockSettings, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_receptive_field_is_exact(scale: int) -> None:
-    network = Mixer(num_feat=2, num_block=2, scale=scale).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.fill_(0.1)  # positive weights: no ReLU is closed and nothing cancels
-    reach = network.receptive_field
-    size, centre = 2 * reach + 7, reach + 3
-    image = torch.ones(1, 3, size, size, dtype=torch.float64, requires_grad=True)
-    block = slice(scale * centre, scale * (centre + 1))
-    network(image)[:, :, block, block].sum().backward()
-    touched = image.grad[0, 0].abs().sum(0).nonzero().flatten().tolist()
-    assert touched == list(range(centre - reach, centre + reach + 1))
+    network = Mixer(num_feat=2, num_block=2, scale=scale)
+    assert_receptive_field(network, scale)
 
 
 def test_repeated_and_averaged_let_a_stream_through() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from qsr.archs.srresnet import BlockSettings, EdsrLayout, MsrLayout
+from tests.archs.reach import assert_receptive_field
 
 LAYOUTS = (EdsrLayout, MsrLayout)
 # weights without biases, all parameters: algorithms 10
@@ -41,18 +42,7 @@ def test_other_channels(layout: type[nn.Module]) -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_receptive_field_is_exact(layout: type[nn.Module], scale: int) -> None:
-    """The gradient of one LR pixel's outputs reaches receptive_field pixels on each side and not one more."""
-    network = layout(num_feat=2, num_block=1, scale=scale).double()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.fill_(0.1)  # positive weights: no ReLU is closed and nothing cancels
-    reach = network.receptive_field
-    size, centre = 2 * reach + 7, reach + 3
-    image = torch.ones(1, 3, size, size, dtype=torch.float64, requires_grad=True)
-    block = slice(scale * centre, scale * (centre + 1))
-    network(image)[:, :, block, block].sum().backward()
-    touched = image.grad[0, 0].abs().sum(0).nonzero().flatten().tolist()
-    assert touched == list(range(centre - reach, centre + reach + 1))
+    assert_receptive_field(layout(num_feat=2, num_block=1, scale=scale), scale)
 
 
 def test_res_scale_and_shortcut() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from qsr.bench.twin import fp32, int8, macs
 from qsr.runtime.interpreter import Interpreter
-from qsr.runtime.packed.ops import Conv, Swin
-from tests.runtime.packed.build import conv_net, swin_net
+from qsr.runtime.packed.ops import Conv, Depthwise, Swin
+from tests.runtime.packed.build import conv_net, mixer_net, swin_net
 
 
 @pytest.mark.parametrize("method", ["w2a2", "w1a1x2", "fp"])
@@ -54,3 +54,16 @@ def test_attention_is_counted_by_hand():
     swin = 12 * 36 + 12 * 12 + 2 * 12 * 24 + 2 * 16 * 12
     convs = sum(op.c_in * op.c_out * 9 for op in header.programs[0].ops if isinstance(op, Conv))
     assert macs(header.programs[0], 100) == 100 * (2 * swin + convs)
+
+
+def test_depthwise_convolutions_are_counted_by_hand_and_widened_to_float32():
+    header, tensors = mixer_net("w1a1", features=8, blocks=1)
+    program = header.programs[0]
+    convs = sum(op.c_in * op.c_out * op.kernel[0] * op.kernel[1] for op in program.ops if isinstance(op, Conv))
+    assert macs(program, 10) == 10 * (convs + 8 * 9)
+    deep = next(op for op in program.ops if isinstance(op, Depthwise))
+    half = {**tensors, deep.weight.tensor: tensors[deep.weight.tensor].astype(np.float16)}
+    twin, kept = fp32(header, half, program)
+    wide = next(op for op in twin.programs[0].ops if isinstance(op, Depthwise))
+    assert kept[wide.weight.tensor].dtype == np.float32
+    assert np.array_equal(kept[wide.weight.tensor], half[deep.weight.tensor])
