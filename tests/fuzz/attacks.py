@@ -43,7 +43,7 @@ class State:
 def archive(pickled: bytes, storages: dict[str, bytes] | None = None, compress: bool = False) -> bytes:
     """torch's zip of a pickle and its storages."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED, compresslevel=1) as made:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as made:
         made.writestr("net/data.pkl", pickled)
         made.writestr("net/byteorder", "little")
         for name, content in (storages or {}).items():
@@ -98,7 +98,7 @@ def by_name(path: Path, canary: Path) -> None:
 
 
 def bomb(path: Path, canary: Path) -> None:
-    """640 MiB of zeros in a few of file."""
+    """640 MiB of zeros in less than one of file."""
     path.write_bytes(archive(tensor(160 << 20, (160 << 20,), (1,)), {"0": bytes(640 << 20)}, compress=True))
 
 
