@@ -64,6 +64,12 @@ class ModelInfo:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str) -> ModelInfo:
         """Raises FormatError for another format number, an unknown or a missing entry."""
+        if str(data.get("format")).startswith("qsr.packed/"):
+            raise FormatError(
+                "a packed network, expected a model file",
+                where=where,
+                hint="name the .safetensors file that it was made from",
+            )
         if data.get("format") != FORMAT:
             raise FormatError(
                 f"model file of format {data.get('format')}, this qsr reads {FORMAT}", where=where, hint="upgrade qsr"

@@ -180,3 +180,13 @@ def test_weights_and_metadata_must_agree(saved, tmp_path: Path) -> None:
     reshaped = tensors | {"conv_last.bias": torch.zeros(7)}
     with pytest.raises(FormatError, match=r"1 of another shape \(conv_last\.bias\)"):
         modelfile.load_model(write(tmp_path / "m.safetensors", reshaped, metadata))
+
+
+def test_a_packed_network_is_called_one(tmp_path: Path) -> None:
+    from qsr.runtime.packed import container
+    from tests.runtime.packed.build import conv_net
+
+    container.write(tmp_path / "net.qsr", *conv_net("w2a2", features=4, blocks=1))
+    with pytest.raises(FormatError, match="a packed network, expected a model file") as caught:
+        modelfile.read_info(tmp_path / "net.qsr")
+    assert "upgrade" not in str(caught.value)
